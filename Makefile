@@ -1,0 +1,63 @@
+# Two commands do all set-up: `make demo` and `make test`. GNU Make 3.81 and bash 3.2 suffice.
+#
+#   PYTHON=python3.12   the interpreter of a new .venv       ALL=1    train extra too; a skipped test fails
+#   DATA=PATH           your own pictures or data set        ONCE=1   demo: print the result as JSON and stop
+#   OUT=FOLDER          train: where the model goes          ARGS=…   more arguments for the program that is run
+
+SHELL := bash
+.DEFAULT_GOAL := help
+
+OUT := run/model
+BIN := .venv/bin
+SETUP := bash scripts/setup.sh
+PROTOS := $(wildcard protos/vitrine/v1/*.proto)
+
+# $(call generate,FOLDER): messages, services and their types; import paths follow from protos/vitrine/v1.
+generate = PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
+	--python_out="$(1)" --grpc_python_out="$(1)" --mypy_out=quiet:"$(1)" --mypy_grpc_out=quiet:"$(1)" $(PROTOS)
+
+.PHONY: help demo test lint format proto proto-check bench train setup clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## Start all services, index a sample catalogue and search it (ONCE=1, DATA=PATH)
+	@$(SETUP) cpu
+	@$(BIN)/vitrine demo $(if $(ONCE),--once --json) $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+test: proto-check lint ## Run every check and every test (ALL=1: training too, and no skips)
+	@$(BIN)/python -m pytest $(if $(ALL),--all) $(ARGS)
+
+lint: setup ## Check style, types and who imports whom
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "Not formatted: run 'make format'"; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: setup ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix --exit-zero --quiet
+	@$(BIN)/ruff format
+
+proto: setup ## Generate vitrine/v1 from protos/
+	@$(call generate,.)
+
+proto-check: setup
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,$$fresh) && \
+	{ diff -r -x __init__.py -x __pycache__ "$$fresh/vitrine/v1" vitrine/v1 || \
+	{ echo "vitrine/v1 is not what protos/ say: run 'make proto'"; exit 1; }; }
+
+bench: ## Measure speed and recall on this machine
+	@$(SETUP) cpu
+	@$(BIN)/vitrine bench $(ARGS)
+
+train: ## Train on labelled pictures and export a model folder (DATA=PATH, OUT=FOLDER)
+	@: $(if $(DATA),,$(error train needs DATA=PATH, a Parquet file of labelled pictures))
+	@$(SETUP) cpu train
+	@$(BIN)/python -m training "$(DATA)" --out "$(OUT)" $(ARGS)
+
+setup:
+	@$(SETUP) $(if $(ALL),--all cpu dev train,cpu dev)
+
+clean: ## Remove .venv and everything that was built, cached or indexed here
+	@rm -rf .venv run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Pictures in, vectors out: servicer → batcher → model."""

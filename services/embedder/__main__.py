@@ -1,0 +1,44 @@
+"""python -m services.embedder: the embedder's wiring."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from services.embedder import metrics
+from services.embedder.batcher import Batcher
+from services.embedder.model import Model
+from services.embedder.servicer import EmbedderServicer
+from services.embedder.settings import EmbedderSettings
+from vitrine.runtime import server, settings
+from vitrine.runtime.cores import usable_cores
+from vitrine.v1 import embedder_pb2_grpc
+
+
+async def build(chosen: EmbedderSettings) -> server.Service:
+    model = await asyncio.to_thread(Model.load, chosen.model, chosen.providers, chosen.variant, chosen.threads)
+    metrics.PROVIDER.labels(model.provider, model.variant).set(1)
+    batcher = Batcher(
+        model,
+        chosen.max_batch_images,
+        chosen.interactive_queue_images,
+        chosen.bulk_queue_images,
+        chosen.bulk_batch_ms,
+    )
+    servicer = EmbedderServicer(model, batcher, ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode"))
+    return server.Service(
+        name="embedder",
+        register=lambda grpc_server: embedder_pb2_grpc.add_EmbedderServicer_to_server(servicer, grpc_server),
+        full_names=["vitrine.v1.Embedder"],
+        not_ready=lambda: None,  # it listens only once the model is warm
+        background=[batcher.run],
+    )
+
+
+def start() -> int:
+    chosen = settings.parse(EmbedderSettings, "vitrine-embedder")
+    return server.run(chosen, lambda: build(chosen), "embedder")
+
+
+if __name__ == "__main__":
+    server.main("embedder", start)

@@ -1,0 +1,17 @@
+"""What an embedder reports."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from vitrine.runtime.metrics import SECONDS_BUCKETS
+
+QUEUED = Gauge("vitrine_embedder_queued_images", "Images admitted and not answered yet", ["priority"])
+REFUSED = Counter("vitrine_embedder_refused_images", "Images refused because the queue was full", ["priority"])
+BAD = Counter("vitrine_embedder_bad_images", "Images that are no acceptable picture", ["priority"])
+BATCH_IMAGES = Histogram(
+    "vitrine_embedder_batch_images", "Images in a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+BATCH_SECONDS = Histogram("vitrine_embedder_batch_seconds", "Time the model takes for a batch", buckets=SECONDS_BUCKETS)
+DECODE_SECONDS = Histogram("vitrine_embedder_decode_seconds", "Time to decode one image", buckets=SECONDS_BUCKETS)
+PROVIDER = Gauge(
+    "vitrine_embedder_provider_info", "1 for the execution provider that is active", ["provider", "variant"]
+)

@@ -1,0 +1,1 @@
+"""What storefronts and catalogue teams call: servicer → query → fanout → blend; publishing: catalogue."""

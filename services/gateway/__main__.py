@@ -1,0 +1,58 @@
+"""python -m services.gateway: the gateway's wiring."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc.aio
+
+from services.gateway.catalogue import CatalogueServicer
+from services.gateway.directory import Directory
+from services.gateway.fanout import Fanout
+from services.gateway.query import QueryResolver
+from services.gateway.servicer import VisualSearchServicer
+from services.gateway.settings import GatewaySettings
+from vitrine.index.pictures import Pictures
+from vitrine.index.store import Store
+from vitrine.runtime import server, settings
+from vitrine.runtime.channels import internal_channel
+from vitrine.stream.embedded import EmbeddedLog
+from vitrine.v1 import catalogue_pb2_grpc, gateway_pb2_grpc
+
+
+async def build(chosen: GatewaySettings) -> server.Service:
+    store = Store.open(chosen.store)
+    directory = Directory(store, chosen.index)
+    pictures = Pictures(store, chosen.index)
+    fanout = Fanout(chosen.topology, chosen.status_interval_s)
+    resolver = QueryResolver(internal_channel(chosen.embedder), fanout)
+    log = await asyncio.to_thread(EmbeddedLog.open, chosen.stream, chosen.partitions)
+    search = VisualSearchServicer(directory, resolver, fanout, pictures, log.log_id, chosen.default_timeout_s)
+    catalogue = CatalogueServicer(directory, log, pictures, ThreadPoolExecutor(16, thread_name_prefix="pictures"))
+
+    def register(grpc_server: grpc.aio.Server) -> None:
+        gateway_pb2_grpc.add_VisualSearchServicer_to_server(search, grpc_server)
+        catalogue_pb2_grpc.add_CatalogueServicer_to_server(catalogue, grpc_server)
+
+    def not_ready() -> str | None:
+        if not directory.known:
+            return "the index does not exist yet"
+        return None if fanout.serving() else "no searcher answers for any partition"
+
+    return server.Service(
+        name="gateway",
+        register=register,
+        full_names=["vitrine.v1.VisualSearch", "vitrine.v1.Catalogue"],
+        not_ready=not_ready,
+        background=[fanout.watch, directory.look],
+    )
+
+
+def start() -> int:
+    chosen = settings.parse(GatewaySettings, "vitrine-gateway")
+    return server.run(chosen, lambda: build(chosen), "gateway")
+
+
+if __name__ == "__main__":
+    server.main("gateway", start)

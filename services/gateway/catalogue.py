@@ -1,0 +1,138 @@
+"""The Catalogue service: events into the log, pictures into the store, one acknowledgement each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import grpc.aio
+
+from services.gateway import metrics
+from services.gateway.directory import Directory
+from vitrine.images import MAX_BYTES
+from vitrine.index.pictures import Pictures
+from vitrine.runtime.errors import BadImage, InvalidArgument, UnknownIndex, VitrineError, status_name
+from vitrine.stream import codec
+from vitrine.stream.events import ImageRef, Upsert
+from vitrine.stream.log import EventLog
+from vitrine.v1 import catalogue_pb2 as pb
+from vitrine.v1 import catalogue_pb2_grpc
+
+# Events of one stream that are stored and appended together, in one transaction of the log.
+_BATCH_EVENTS: Final = 64
+
+
+class _Prepared(NamedTuple):
+    """An event ready for the log, or why it is refused."""
+
+    product_id: str
+    value: bytes
+    refused: VitrineError | None
+
+
+class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
+    def __init__(self, directory: Directory, log: EventLog, pictures: Pictures, threads: ThreadPoolExecutor) -> None:
+        self._directory = directory
+        self._log = log
+        self._pictures = pictures
+        self._threads = threads
+
+    async def Publish(
+        self, request_iterator: AsyncIterator[pb.CatalogueEvent], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.PublishAck]:
+        waiting: asyncio.Queue[pb.CatalogueEvent | None] = asyncio.Queue(maxsize=_BATCH_EVENTS)
+        reader = asyncio.create_task(_read(request_iterator, waiting))
+        try:
+            while batch := await _next_batch(waiting):
+                for ack in await self._appended(batch):
+                    yield ack
+            await reader
+        finally:
+            reader.cancel()
+
+    async def ListDeadLetters(
+        self, request: pb.ListDeadLettersRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.DeadLetter]:
+        self._directory.get(request.index)
+        since = {place.partition: place.offset for place in request.since}
+        for letter in await asyncio.to_thread(self._log.dead_letters):
+            position = letter.record.position
+            if since and position.offset < since.get(position.partition, position.offset + 1):
+                continue
+            yield pb.DeadLetter(
+                position=pb.LogPosition(partition=position.partition, offset=position.offset),
+                product_id=letter.record.key,
+                reason=letter.reason,
+                partly_indexed=letter.partly_indexed,
+                time=codec.timestamp(letter.time_us),
+            )
+
+    async def _appended(self, events: Sequence[pb.CatalogueEvent]) -> list[pb.PublishAck]:
+        """Pictures first, then the events that refer to them: an acknowledged event never lacks its picture."""
+        loop = asyncio.get_running_loop()
+        prepared = await asyncio.gather(
+            *(loop.run_in_executor(self._threads, self._prepared, event) for event in events)
+        )
+        good = [entry for entry in prepared if entry.refused is None]
+        positions = iter(await asyncio.to_thread(self._log.append, [(entry.product_id, entry.value) for entry in good]))
+        metrics.PUBLISHED.inc(len(good))
+        metrics.REFUSED.inc(len(prepared) - len(good))
+        acks = []
+        for entry in prepared:
+            ack = pb.PublishAck(product_id=entry.product_id)
+            if entry.refused is None:
+                partition, offset = next(positions)
+                ack.position.partition, ack.position.offset = partition, offset
+                ack.position.SetInParent()
+            else:
+                ack.error.code, ack.error.message = status_name(entry.refused), str(entry.refused)
+            acks.append(ack)
+        return acks
+
+    def _prepared(self, message: pb.CatalogueEvent) -> _Prepared:
+        """Runs in a thread. An event's own faults are its answer; the store's end the stream."""
+        try:
+            self._directory.get(message.index)
+            event = codec.from_message(message)
+            if isinstance(event, Upsert):
+                event = replace(event, images=tuple(map(self._stored, range(len(event.images)), event.images)))
+            return _Prepared(event.product_id, codec.encode(event), None)
+        except (InvalidArgument, UnknownIndex) as error:
+            return _Prepared(message.product_id, b"", error)
+
+    def _stored(self, place: int, image: ImageRef) -> ImageRef:
+        """An inline picture replaced by a reference to where it is stored."""
+        if image.data is None:
+            return image
+        field = f"upsert.images[{place}].data"
+        if len(image.data) > MAX_BYTES:
+            raise BadImage(f"has {len(image.data)} bytes, at most {MAX_BYTES} are accepted", field)
+        sha256 = self._pictures.put(image.data)
+        if image.sha256 and image.sha256 != sha256:
+            raise InvalidArgument(f"upsert.images[{place}].sha256", "does not match data")
+        return ImageRef(image.image_id, sha256=sha256)
+
+
+async def _read(events: AsyncIterator[pb.CatalogueEvent], waiting: asyncio.Queue[pb.CatalogueEvent | None]) -> None:
+    # If the caller goes away the whole call is cancelled, and this task with it.
+    async for event in events:
+        await waiting.put(event)
+    await waiting.put(None)
+
+
+async def _next_batch(waiting: asyncio.Queue[pb.CatalogueEvent | None]) -> list[pb.CatalogueEvent]:
+    """At least one event, and whatever else has arrived; empty at the end of the stream."""
+    batch: list[pb.CatalogueEvent] = []
+    while not batch or not waiting.empty():
+        event = await waiting.get()
+        if event is None:
+            # Seen again by the next call, which then returns nothing.
+            waiting.put_nowait(None)
+            break
+        batch.append(event)
+        if len(batch) == _BATCH_EVENTS:
+            break
+    return batch

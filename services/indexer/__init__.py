@@ -1,0 +1,1 @@
+"""Catalogue events in, published shards out: source → embed → build → publish → compact."""

@@ -1,0 +1,84 @@
+"""Step 5: which shards become one rolled shard, and the building of it in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vitrine.index.manifest import ShardEntry
+from vitrine.index.settings import IndexSettings
+from vitrine.runtime.cores import one_blas_thread
+from vitrine.runtime.errors import Unavailable
+from vitrine.shards.build import TreeSettings, write_rolled
+from vitrine.shards.merge import merged_table
+from vitrine.shards.shard import Shard
+from vitrine.shards.snapshot import Snapshot
+
+# A shard joins the newer ones after it once it is at most this many times their size: few shards, and a row is
+# rewritten about log(size) times.
+TIER_FACTOR: Final = 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring shards of one partition that become one. `fresh`: some of them are fresh."""
+
+    entries: tuple[ShardEntry, ...]
+
+    @property
+    def fresh(self) -> bool:
+        return any(entry.kind == "fresh" for entry in self.entries)
+
+
+def chosen_run(shards: Sequence[ShardEntry], roll_fresh: bool) -> Run | None:
+    """What to merge next: the fresh shards if they are due, and older ones that are not much bigger; or None."""
+    first = len(shards)
+    while first > 0 and shards[first - 1].kind == "fresh":
+        first -= 1
+    rolls = roll_fresh and first < len(shards)
+    end = len(shards) if rolls else first
+    begin = first if rolls else end - 1
+    while begin > 0 and shards[begin - 1].rows <= TIER_FACTOR * _rows(shards[begin:end]):
+        begin -= 1
+    entries = tuple(shards[max(0, begin) : end])
+    has_fresh = any(entry.kind == "fresh" for entry in entries)
+    return Run(entries) if entries and (has_fresh or len(entries) > 1) else None
+
+
+def build_rolled(
+    folders: Sequence[Path], run_length: int, reaches_oldest: bool, index: IndexSettings, scratch: Path
+) -> Path:
+    """Merges the first `run_length` of `folders` (the run and all newer shards, oldest first). Returns the new folder.
+
+    Raises Unavailable if that process dies. It is one of its own so that commits and calls go on, and spawned
+    because a fork would copy grpc's threads in an unknown state.
+    """
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(_rolled, list(folders), run_length, reaches_oldest, index, scratch).result()
+    except BrokenProcessPool as error:
+        raise Unavailable("the process that built a rolled shard was killed") from error
+
+
+def abort_builds() -> None:
+    """Ends builds under way, so that a stop need not wait for them. They leave nothing but scratch files."""
+    for process in multiprocessing.active_children():
+        process.terminate()
+
+
+def _rolled(folders: list[Path], run_length: int, reaches_oldest: bool, index: IndexSettings, scratch: Path) -> Path:
+    one_blas_thread()
+    shards = [Shard.open(folder) for folder in folders]
+    run = Snapshot.of(shards, index.dim, time.time_ns() // 1_000).shards[:run_length]
+    table = merged_table(run, reaches_oldest)
+    return write_rolled(table, index.model_id, scratch, TreeSettings(recall_target=index.recall_target))
+
+
+def _rows(entries: Sequence[ShardEntry]) -> int:
+    return sum(entry.rows for entry in entries)

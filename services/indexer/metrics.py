@@ -1,0 +1,27 @@
+"""What an indexer reports."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EVENTS = Counter("vitrine_indexer_events", "Events published", ["partition", "kind"])
+DEAD_LETTERS = Counter("vitrine_indexer_dead_letters", "Events refused, wholly or in part", ["partition"])
+IMAGES = Counter("vitrine_indexer_embedded_images", "Images embedded")
+NEXT_OFFSET = Gauge("vitrine_indexer_next_offset", "First log offset not published yet", ["partition"])
+LAG = Gauge("vitrine_indexer_lag_events", "Events in the log that are not published yet", ["partition"])
+RUNNING = Gauge(
+    "vitrine_indexer_partition_running", "1 while the partition is owned and moves, 0 if halted", ["partition"]
+)
+WAITING = Gauge("vitrine_indexer_waiting", "1 while the offset is held because something outside is away")
+COMMIT_SECONDS = Histogram(
+    "vitrine_indexer_commit_seconds",
+    "Time to build and publish a fresh shard",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+FRESHNESS_SECONDS = Histogram(
+    "vitrine_indexer_freshness_seconds",
+    "Time from an event's append to the manifest that holds it",
+    buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60),
+)
+ROLLS = Counter("vitrine_indexer_rolls", "Rolled shards published", ["kind"])
+ROLL_SECONDS = Histogram(
+    "vitrine_indexer_roll_seconds", "Time to build a rolled shard", buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+)

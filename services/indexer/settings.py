@@ -1,0 +1,39 @@
+"""What an indexer can be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from vitrine.index.settings import DEFAULT_INDEX
+from vitrine.runtime.settings import ServerSettings
+
+
+class IndexerSettings(ServerSettings):
+    model_config = SettingsConfigDict(env_prefix="VITRINE_INDEXER_")
+
+    store: Annotated[str, Field(description="where the index lies: a folder, s3://, gs:// or az://")]
+    stream: Annotated[Path, Field(description="SQLite file of the embedded log")]
+    embedder: Annotated[str, Field(description="host:port")]
+    index: str = DEFAULT_INDEX
+    partitions: Annotated[int, Field(ge=1, le=4096, description="fixed when the index is made")] = 2
+    recall_target: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
+    cache: Annotated[Path, Field(description="folder for shards of a remote store")] = Path("run/cache")
+
+    commit_interval_s: Annotated[float, Field(gt=0, description="longest time an embedded event waits")] = 1.0
+    heartbeat_s: Annotated[float, Field(gt=0, description="how often an idle partition says it is up to date")] = 10.0
+    batch_events: Annotated[int, Field(ge=1, description="events read at a time")] = 256
+    embed_calls: Annotated[int, Field(ge=1, description="calls to the embedder under way at once")] = 4
+    embed_call_images: Annotated[int, Field(ge=1, le=64)] = 32
+
+    roll_rows: Annotated[int, Field(ge=1, description="fresh rows that make a rolled shard")] = 8192
+    roll_idle_rows: Annotated[int, Field(ge=1, description="fresh rows that do when nothing comes")] = 1024
+    roll_idle_s: Annotated[float, Field(gt=0)] = 5.0
+    roll_age_s: Annotated[float, Field(gt=0, description="age at which any fresh shard is rolled")] = 600.0
+
+    uri_allow: Annotated[list[str], Field(description="prefixes of URIs that may be fetched; none = no URI is")] = []
+    uri_allow_private: Annotated[bool, Field(description="allow URIs on private addresses")] = False
+    uri_timeout_s: Annotated[float, Field(gt=0)] = 10.0

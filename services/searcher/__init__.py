@@ -1,0 +1,1 @@
+"""Searches the partitions it serves: servicer → shard_set."""

@@ -1,0 +1,224 @@
+"""The Searcher service: checks, waits for what the caller has written, searches in threads, merges partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+import grpc.aio
+import numpy as np
+
+from services.searcher import metrics
+from services.searcher.shard_set import ShardSet, View
+from vitrine.index.settings import IndexSettings
+from vitrine.ranking import merged
+from vitrine.runtime.errors import InvalidArgument, Unavailable, UnknownIndex
+from vitrine.shards.records import Hit, ProductVersion
+from vitrine.stream.codec import attribute_to_message, timestamp
+from vitrine.stream.partitioning import partition_of
+from vitrine.v1 import catalogue_pb2, searcher_pb2_grpc
+from vitrine.v1 import searcher_pb2 as pb
+from vitrine.vectors import Vectors, from_wire, to_wire
+
+MAX_QUERIES: Final = 64
+MAX_K: Final = 10_000
+MAX_PRODUCT_IDS: Final = 100
+# Left of a caller's deadline for the way back, so that "partition 3 is behind" still arrives.
+DEADLINE_MARGIN_S: Final = 0.05
+_NO_DEADLINE_S: Final = 30.0
+
+
+class Query(NamedTuple):
+    """One checked query. `vector`: float32, shape (dim,), unit length."""
+
+    vector: Vectors
+    k: int
+    exact: bool
+    min_score: float | None
+    exclude_product_id: str
+
+
+class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
+    def __init__(self, shard_set: ShardSet, threads: ThreadPoolExecutor) -> None:
+        self._shard_set = shard_set
+        self._threads = threads
+
+    async def Search(
+        self, request: pb.SearcherSearchRequest, context: grpc.aio.ServicerContext
+    ) -> pb.SearcherSearchResponse:
+        index = self._index(request.index)
+        queries = _queries(request.queries, index.dim)
+        response = pb.SearcherSearchResponse(model_id=index.model_id)
+        wanted = request.partitions or self._shard_set.partitions
+        views = await self._views(wanted, request.at_least, index, context, response.failures)
+        await asyncio.get_running_loop().run_in_executor(self._threads, _search, views, queries, response)
+        return response
+
+    async def GetProducts(
+        self, request: pb.GetProductsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetProductsResponse:
+        index = self._index(request.index)
+        if not 1 <= len(request.product_ids) <= MAX_PRODUCT_IDS:
+            raise InvalidArgument("product_ids", f"has {len(request.product_ids)}, 1 to {MAX_PRODUCT_IDS} are accepted")
+        homes = {product_id: partition_of(product_id, index.partitions) for product_id in request.product_ids}
+        response = pb.GetProductsResponse(model_id=index.model_id)
+        views = await self._views(sorted(set(homes.values())), request.at_least, index, context, response.failures)
+        for product_id, partition in homes.items():
+            version = views[partition].snapshot.product(product_id) if partition in views else None
+            if version is not None:
+                response.products.append(_product(version, partition, request.with_vectors))
+        return response
+
+    async def GetStatus(
+        self, request: pb.SearcherStatusRequest, context: grpc.aio.ServicerContext
+    ) -> pb.SearcherStatusResponse:
+        index = self._index(request.index)
+        response = pb.SearcherStatusResponse(model_id=index.model_id)
+        for partition in self._shard_set.partitions:
+            view = self._shard_set.view(partition)
+            if isinstance(view, str):
+                response.failures.add(partition=partition, reason=view)
+            else:
+                response.partitions.append(_status(partition, view))
+        return response
+
+    def _index(self, name: str) -> IndexSettings:
+        index = self._shard_set.index
+        if index is None:
+            raise Unavailable("the index does not exist yet")
+        if name not in ("", index.name):
+            raise UnknownIndex(name)
+        return index
+
+    async def _views(
+        self,
+        partitions: Iterable[int],
+        at_least: Sequence[catalogue_pb2.LogPosition],
+        index: IndexSettings,
+        context: grpc.aio.ServicerContext,
+        failures: list[pb.PartitionFailure],
+    ) -> dict[int, View]:
+        """A view of each partition that can answer; `failures` receives the others."""
+        behind = await self._behind(at_least, set(partitions), index, context) if at_least else {}
+        views = {}
+        for partition in partitions:
+            view: View | str = behind.get(partition) or self._shard_set.view(partition)
+            if isinstance(view, str):
+                failures.append(pb.PartitionFailure(partition=partition, reason=view))
+            else:
+                views[partition] = view
+        return views
+
+    async def _behind(
+        self,
+        at_least: Sequence[catalogue_pb2.LogPosition],
+        partitions: set[int],
+        index: IndexSettings,
+        context: grpc.aio.ServicerContext,
+    ) -> dict[int, str]:
+        """Why partitions that did not reach `at_least` in time cannot answer."""
+        places: dict[int, int] = {}
+        for number, place in enumerate(at_least):
+            if place.partition >= index.partitions:
+                raise InvalidArgument(f"at_least[{number}].partition", f"is not below {index.partitions}")
+            if place.partition in partitions:
+                places[place.partition] = max(places.get(place.partition, 0), place.offset)
+        remaining_s = context.time_remaining()
+        timeout_s = max(0.0, (_NO_DEADLINE_S if remaining_s is None else remaining_s) - DEADLINE_MARGIN_S)
+        reached = await asyncio.gather(*(self._shard_set.reached(*place, timeout_s) for place in places.items()))
+        return {
+            partition: f"offset {offset} is not indexed yet"
+            for (partition, offset), there in zip(places.items(), reached, strict=True)
+            if not there
+        }
+
+
+def _queries(messages: Sequence[pb.VectorQuery], dim: int) -> list[Query]:
+    if not 1 <= len(messages) <= MAX_QUERIES:
+        raise InvalidArgument("queries", f"has {len(messages)}, 1 to {MAX_QUERIES} are accepted")
+    queries = []
+    for number, message in enumerate(messages):
+        if not 1 <= message.k <= MAX_K:
+            raise InvalidArgument(f"queries[{number}].k", f"is {message.k}, 1 to {MAX_K} are accepted")
+        vector = from_wire(message.vector, dim, f"queries[{number}].vector")
+        min_score = message.min_score if message.HasField("min_score") else None
+        queries.append(Query(vector, message.k, message.exact, min_score, message.exclude_product_id))
+    return queries
+
+
+def _search(views: dict[int, View], queries: Sequence[Query], response: pb.SearcherSearchResponse) -> None:
+    """Fills `response` from every view. Runs in a thread."""
+    with metrics.SEARCH_SECONDS.labels("exact" if any(query.exact for query in queries) else "tree").time():
+        for query in queries:
+            lists = [_found(view, query) for view in views.values()]
+            response.hits.add(hits=map(_hit, merged(lists, query.k)))
+    for partition, view in views.items():
+        response.answers.add(
+            partition=partition,
+            version=view.manifest.version,
+            rows_searched=view.snapshot.rows_live,
+            index_time=timestamp(view.manifest.index_time_us),
+        )
+
+
+def _found(view: View, query: Query) -> list[Hit]:
+    spare = 1 if query.exclude_product_id else 0
+    hits = view.snapshot.search(query.vector[np.newaxis, :], query.k + spare, query.exact)[0]
+    if spare:
+        hits = [hit for hit in hits if hit.product_id != query.exclude_product_id][: query.k]
+    if query.min_score is not None:
+        hits = [hit for hit in hits if hit.score >= query.min_score]
+    return hits
+
+
+def _hit(hit: Hit) -> pb.Hit:
+    return pb.Hit(
+        product_id=hit.product_id,
+        image_id=hit.image_id,
+        uri=hit.uri,
+        sha256=hit.sha256,
+        score=hit.score,
+        category=hit.category,
+        attributes={name: attribute_to_message(value) for name, value in hit.attributes.items()},
+    )
+
+
+def _product(version: ProductVersion, partition: int, with_vectors: bool) -> pb.Product:
+    product = pb.Product(
+        product_id=version.product_id,
+        category=version.category,
+        attributes={name: attribute_to_message(value) for name, value in version.attributes.items()},
+        event_time=timestamp(version.event_time_us),
+        position=catalogue_pb2.LogPosition(partition=partition, offset=version.log_offset),
+    )
+    for image in version.images:
+        vector = to_wire(image.vector) if with_vectors else b""
+        product.images.add(image_id=image.image_id, uri=image.uri, sha256=image.sha256, vector=vector)
+    if version.expires_at_us is not None:
+        product.expires_at.CopyFrom(timestamp(version.expires_at_us))
+    return product
+
+
+def _status(partition: int, view: View) -> pb.PartitionStatus:
+    status = pb.PartitionStatus(
+        partition=partition,
+        version=view.manifest.version,
+        next_offset=view.manifest.next_offset,
+        rows_live=view.snapshot.rows_live,
+        products_live=view.snapshot.products_live,
+        index_time=timestamp(view.manifest.index_time_us),
+    )
+    for entry in view.snapshot.shards:
+        facts = entry.shard.facts
+        status.shards.add(
+            shard_id=facts.shard_id,
+            kind=facts.kind,
+            rows=facts.rows,
+            rows_live=entry.rows_live,
+            tombstones=facts.tombstones,
+            method=facts.plan.method,
+            recall_at_10=facts.plan.recall_at(10),
+        )
+    return status

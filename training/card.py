@@ -1,0 +1,91 @@
+"""MODEL_CARD.md: what the model is, what it was measured to do, and what it is not for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from training.bundle import INT8_VARIANT, TrainingFacts
+from training.data import LABEL_COLUMNS
+
+_CARD = """# {name}
+
+A small sample model for product pictures: ResNet-18 at {px}×{px} pixels, {dim} dimensions, int8, {megabytes:.1f} MB.
+It lets Vitrine be tried without training anything. **It is a sample, not meant for production.**
+
+## Data
+
+{dataset}: {rows:,} rows with the labels subcategory, article_type and colour.
+{source}
+None of its pictures are in this repository; the weights were learned from them.
+
+## Training
+
+{epochs} epochs with seed {seed}, finished on {date}. About 60 % of the training pictures were cut out of their white
+background and put on a generated one (noise, gradients, stripes, checks, rectangles, parts of other products).
+
+## Measured
+
+The exported int8 file on the split `test`; the catalogue is the split `train`, on white. *Composed* queries are
+products cut out and put on backgrounds of kinds that training never drew (polygons, bricks, tiles); products whose
+cut fails, covering under 10 % or over 90 % of the picture, are left out of that column.
+
+| | clean | composed |
+|---|---|---|
+| queries (of the nine subcategories) | {clean_queries} | {composed_queries} |
+| 10-nearest-neighbour vote, nine subcategories | {clean_knn} | {composed_knn} |
+| classification head, all {labels} subcategories | {clean_head} | {composed_head} |
+{precision_rows}
+
+The nine: Topwear, Shoes, Bags, Bottomwear, Watches, Innerwear, Jewellery, Eyewear, Socks.
+
+int8 against fp32 on `test`: cosine {cosine_mean:.4f} on average, {cosine_min:.4f} at least;
+{overlap:.1%} of the ten nearest are the same.
+
+## Limits
+
+- The composed backgrounds are generated. No street photo, shelf photo or selfie was tested; expect worse there.
+- One shop's pictures, one product each, {px} pixels at most: fine texture, prints and brands are not seen.
+- People wear some of the products; nothing was done or measured about fairness towards them.
+- Labels come from the data set and are uneven: rare subcategories have a handful of pictures, and colours overlap.
+"""
+
+
+def write(folder: Path, document: dict[str, Any], facts: TrainingFacts) -> None:
+    """MODEL_CARD.md from what model.json, `document`, holds."""
+    variant, tests = document["variants"][INT8_VARIANT], document["training"]["test"]
+    columns = {f"{kind}_{name}": text for kind in tests for name, text in _column(tests[kind]).items()}
+    card = _CARD.format(
+        name=document["name"],
+        px=document["input"]["width"],
+        dim=document["dim"],
+        megabytes=variant["bytes"] / 1e6,
+        dataset=facts.dataset,
+        source=facts.source,
+        rows=facts.rows,
+        epochs=facts.epochs,
+        seed=facts.seed,
+        date=facts.date,
+        labels=len(document["labels"]),
+        precision_rows=_precision_rows(tests),
+        cosine_mean=variant["cosine_to_fp32_mean"],
+        cosine_min=variant["cosine_to_fp32_min"],
+        overlap=variant["overlap_at_10"],
+        **columns,
+    )
+    (folder / "MODEL_CARD.md").write_text(card)
+
+
+def _column(metrics: dict[str, Any]) -> dict[str, str]:
+    return {
+        "queries": f"{metrics['queries']:,} ({metrics['queries_reference']:,})",
+        "knn": f"{metrics['knn_accuracy_reference']:.2%}",
+        "head": f"{metrics['head_accuracy']:.2%}",
+    }
+
+
+def _precision_rows(tests: dict[str, Any]) -> str:
+    clean, composed = tests["clean"]["precision_at_10"], tests["composed"]["precision_at_10"]
+    return "\n".join(
+        f"| precision@10, {column} | {clean[column]:.2%} | {composed[column]:.2%} |" for column in LABEL_COLUMNS
+    )

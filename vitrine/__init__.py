@@ -1,0 +1,1 @@
+"""Vitrine: look-alike search for shops. Storefront code imports `vitrine.client`."""

@@ -1,0 +1,1 @@
+"""The commands: `vitrine up|demo|ingest|search|index|bench`."""

@@ -1,0 +1,49 @@
+"""vitrine: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from vitrine.cli import commands, demo
+from vitrine.cli.bench import bench
+from vitrine.cli.console import err
+from vitrine.runtime.errors import ConfigError, VitrineError
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Look-alike search for shops."
+)
+app.command()(commands.up)
+app.command()(demo.demo)
+app.command()(commands.ingest)
+app.command()(commands.search)
+index = typer.Typer(no_args_is_help=True, help="Look at an index.")
+index.command("status")(commands.index_status)
+app.add_typer(index, name="index")
+app.add_typer(bench, name="bench")
+
+
+def main() -> None:
+    """Runs a command. What is wrong is one line; settings that are wrong end with exit code 2."""
+    try:
+        app()
+    except ConfigError as error:
+        _say(error)
+        sys.exit(EXIT_CONFIG)
+    except VitrineError as error:
+        _say(error)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _say(error: Exception) -> None:
+    err.print(f"vitrine: {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

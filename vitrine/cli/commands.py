@@ -1,0 +1,188 @@
+"""vitrine up, ingest, search, index status."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from vitrine.cli import console, ingesting
+from vitrine.cli.grid import Cell, save_grid
+from vitrine.cli.sources import open_catalogue
+from vitrine.cli.stack import Stack, StackSettings, known_addresses, running_stack
+from vitrine.client import Answer, VisualSearchClient
+from vitrine.images import thumbnail
+from vitrine.runtime.errors import ConfigError, NotFound
+from vitrine.shards.records import Hit
+
+DEFAULT_FOLDER = Path("run/vitrine")
+DEFAULT_MODEL = Path(__file__).parents[2] / "models" / "fashion-resnet18"
+DEFAULT_GATEWAY_PORT = 7000
+_WATCH_INTERVAL_S = 0.5
+
+Folder = Annotated[Path, typer.Option(help="folder of `vitrine up`: index, log, logs, addresses")]
+Gateway = Annotated[str, typer.Option(help="host:port; default: the one running in --folder")]
+
+
+def up(
+    folder: Folder = DEFAULT_FOLDER,
+    model: Annotated[Path, typer.Option(help="model folder")] = DEFAULT_MODEL,
+    store: Annotated[str, typer.Option(help="object store instead of a folder: s3://, gs://, az://")] = "",
+    partitions: Annotated[int, typer.Option(min=1, max=4096, help="fixed when the index is made")] = 2,
+    searchers: Annotated[int, typer.Option(min=1, max=16)] = 1,
+    port: Annotated[int, typer.Option(help="the gateway's gRPC port; 0 = any that is free")] = DEFAULT_GATEWAY_PORT,
+    uri_allow: Annotated[list[str] | None, typer.Option(help="prefix of image URIs that may be fetched")] = None,
+) -> None:
+    """Run all services on this machine until Ctrl-C."""
+    options = ("--uri-allow", json.dumps(uri_allow)) if uri_allow else ()
+    settings = StackSettings(folder, model, partitions, searchers, port, store, options)
+    with stop_signals(), running_stack(settings) as stack:
+        _print_addresses(stack)
+        console.err.print("Ctrl-C stops everything.")
+        watch_until_stopped(stack)
+    console.err.print("Stopped.")
+
+
+def ingest(
+    path: Annotated[Path, typer.Argument(help="folder of images, or a .csv or .parquet table")],
+    folder: Folder = DEFAULT_FOLDER,
+    gateway: Gateway = "",
+    category: Annotated[str, typer.Option(help="the column that is the category")] = "category",
+    strict: Annotated[bool, typer.Option(help="exit with 1 if anything was refused")] = False,
+    again: Annotated[bool, typer.Option(help="publish everything, even what was published before")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the summary as one JSON line")] = False,
+) -> None:
+    """Publish a catalogue and wait until all of it can be found."""
+    catalogue = open_catalogue(path, category)
+    with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
+        journal = ingesting.Journal.open(folder / "ingest", path, client.status().log_id, again)
+        with console.progress_bar() as progress:
+            report = ingesting.ingest(client, catalogue, journal, progress)
+        indexer = known_addresses(folder).get("indexer")
+        if indexer and not gateway:
+            ingesting.roll(indexer["grpc"])
+    console.print_report(report)
+    if as_json:
+        print_json(asdict(report))
+    if strict and (report.refused or report.partly):
+        raise typer.Exit(1)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="a picture file, or the id of a product")],
+    k: Annotated[int, typer.Option("--k", help="products wanted, 1 to 10,000")] = 10,
+    folder: Folder = DEFAULT_FOLDER,
+    gateway: Gateway = "",
+    exact: Annotated[bool, typer.Option(help="score every row instead of using the trees")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+    save: Annotated[Path | None, typer.Option(help="save a picture grid, e.g. grid.png")] = None,
+) -> None:
+    """Find products that look like a picture or another product."""
+    picture = Path(query).read_bytes() if Path(query).is_file() else None
+    with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
+        if picture is not None:
+            answer = client.search(image=picture, k=k, exact=exact)
+        else:
+            answer = client.search(product_id=query, k=k, exact=exact)
+        if save:
+            save_grid([(_query_cell(client, query, picture), result_cells(client, answer.hits))], save)
+    if as_json:
+        print_json(answer_fields(answer))
+    else:
+        console.print_answer(answer)
+    if save:
+        console.err.print(f"Grid saved to {save}")
+
+
+def index_status(
+    folder: Folder = DEFAULT_FOLDER,
+    gateway: Gateway = "",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Partitions, shards and freshness of the index."""
+    with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
+        status = client.status()
+    if as_json:
+        from google.protobuf.json_format import MessageToDict
+
+        print_json(MessageToDict(status, preserving_proto_field_name=True))
+    else:
+        console.print_status(status)
+
+
+def watch_until_stopped(stack: Stack) -> None:
+    """Restarts what dies and says so, until a signal comes."""
+    while True:
+        for line in stack.watch():
+            console.err.print(line, markup=False)
+        time.sleep(_WATCH_INTERVAL_S)
+
+
+class stop_signals:  # noqa: N801  (used like the functions of contextlib)
+    """SIGINT and SIGTERM end the block; what is inside is drained on the way out."""
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGTERM, self._stop)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        return kind is KeyboardInterrupt
+
+    @staticmethod
+    def _stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+
+def result_cells(client: VisualSearchClient, hits: Sequence[Hit]) -> list[Cell]:
+    """Thumbnail, score and label of each hit."""
+    return [Cell(_thumbnail(client, hit.sha256), f"{hit.score:.3f}  {hit.product_id}\n{label(hit)}") for hit in hits]
+
+
+def label(hit: Hit) -> str:
+    """What a person would call the product."""
+    attributes = hit.attributes
+    named = [str(attributes[name]) for name in ("colour", "pattern", "article_type") if attributes.get(name)]
+    return " ".join(named) or hit.category
+
+
+def answer_fields(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON-ready values."""
+    hits = [{**asdict(hit), "sha256": hit.sha256.hex()} for hit in answer.hits]
+    return {**asdict(answer), "hits": hits}
+
+
+def print_json(fields: dict[str, Any]) -> None:
+    """One line on standard output."""
+    typer.echo(json.dumps(fields))
+
+
+def _query_cell(client: VisualSearchClient, query: str, picture: bytes | None) -> Cell:
+    if picture is not None:
+        return Cell(thumbnail(picture), f"query\n{Path(query).name}")
+    images = list(client.product(query).image_sha256s.values())
+    return Cell(_thumbnail(client, images[0]), f"query\n{query}")
+
+
+def _thumbnail(client: VisualSearchClient, sha256: bytes) -> bytes | None:
+    try:
+        return client.thumbnail(sha256)
+    except NotFound:
+        return None
+
+
+def _address(folder: Path, service: str) -> str:
+    addresses = known_addresses(folder)
+    if service not in addresses:
+        raise ConfigError("gateway", f"no `vitrine up` runs in {folder}; start it or name one with --gateway")
+    return str(addresses[service]["grpc"])
+
+
+def _print_addresses(stack: Stack) -> None:
+    for name, address in stack.addresses.items():
+        console.out.print(f"{name:<10} gRPC {address.grpc:<18} http://{address.http}/metrics", highlight=False)

@@ -1,0 +1,112 @@
+"""What people see: tables, progress, summaries. Progress goes to standard error, results to standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from vitrine.cli import ingesting
+from vitrine.client import Answer
+from vitrine.v1 import gateway_pb2
+
+out = Console()
+err = Console(stderr=True)
+
+_SHOWN_REFUSALS = 20
+_LABELS = {"publish": "Publishing", "index": "Indexing"}
+
+
+class _Rate(TextColumn):
+    """Products a second since the bar began."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: object) -> Text:
+        elapsed = getattr(task, "elapsed", None) or 0.0
+        done = getattr(task, "completed", 0)
+        return Text(f"{done / elapsed:,.0f}/s" if elapsed > 0 else "")
+
+
+@contextmanager
+def progress_bar() -> Iterator[ingesting.Progress]:
+    """A bar a stage, with rate and time left."""
+    columns = (TextColumn("{task.description:<11}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(_LABELS.get(stage, stage), total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+def print_report(report: ingesting.Report) -> None:
+    """What an ingest did and what was refused, by reason."""
+    rate = report.images / report.seconds if report.seconds else 0.0
+    err.print(
+        f"{report.published:,} products, {report.images:,} images in {report.seconds:.1f} s ({rate:,.0f} images/s)"
+        + (f"; {report.skipped:,} were published before" if report.skipped else "")
+    )
+    for title, items in (("refused", report.refused), ("indexed without some images", report.partly)):
+        if not items:
+            continue
+        err.print(f"[bold]{len(items):,} {title}:[/bold]")
+        for product_id, reason in list(items.items())[:_SHOWN_REFUSALS]:
+            err.print(Text(f"  {product_id}: {reason}"))
+        if len(items) > _SHOWN_REFUSALS:
+            err.print(f"  … and {len(items) - _SHOWN_REFUSALS:,} more")
+
+
+def print_answer(answer: Answer) -> None:
+    """The products found, as a table, and an honest line if some partitions are missing."""
+    table = Table("", "product", "score", "category", "attributes", box=None, header_style="bold")
+    for number, hit in enumerate(answer.hits, 1):
+        attributes = ", ".join(f"{name}={_shown(value)}" for name, value in sorted(hit.attributes.items()))
+        table.add_row(str(number), Text(hit.product_id), f"{hit.score:.3f}", Text(hit.category), Text(attributes))
+    out.print(table)
+    if not answer.coverage.complete:
+        coverage = answer.coverage
+        err.print(
+            f"[bold yellow]Partial answer:[/] {coverage.partitions_answered} of {coverage.partitions_total} partitions"
+        )
+        for partition, reason in coverage.failures.items():
+            err.print(Text(f"  partition {partition}: {reason}"))
+
+
+def print_status(status: gateway_pb2.GetIndexStatusResponse) -> None:
+    """Partitions and shards of an index."""
+    out.print(
+        f"index [bold]{status.index}[/bold]  {status.metric}, {status.dim} dimensions, model {status.model_id[:12]}, "
+        f"{status.coverage.partitions_answered} of {status.partitions_total} partitions answer"
+    )
+    table = Table("partition", "manifest", "next offset", "products", "rows", "indexed up to", "shards", box=None)
+    for partition in status.partitions:
+        shards = ", ".join(
+            f"{shard.kind} {shard.rows_live:,}/{shard.rows:,}"
+            + (f" (tree, recall {shard.recall_at_10:.4f})" if shard.method == "tree" else "")
+            for shard in partition.shards
+        )
+        table.add_row(
+            str(partition.partition),
+            str(partition.version),
+            f"{partition.next_offset:,}",
+            f"{partition.products_live:,}",
+            f"{partition.rows_live:,}",
+            partition.index_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
+            shards or "none",
+        )
+    out.print(table)
+    for failure in status.coverage.failures:
+        err.print(Text(f"partition {failure.partition}: {failure.reason}"))
+
+
+def _shown(value: object) -> str:
+    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,152 @@
+"""Where catalogues come from: a folder of images, or a CSV or Parquet table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from vitrine.runtime.errors import ConfigError
+from vitrine.shards.records import AttributeValue
+from vitrine.stream.events import ImageRef, Upsert
+
+IMAGE_COLUMNS: Final = ("image", "path", "uri")
+ID_COLUMNS: Final = ("product_id", "id")
+_NOT_ATTRIBUTES: Final = {*IMAGE_COLUMNS, *ID_COLUMNS, "image_id"}
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A product whose picture could not even be read here."""
+
+    product_id: str
+    reason: str
+
+
+Item = Upsert | Unreadable
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Products in a fixed order, so that an interrupted ingest knows where to go on."""
+
+    products: int
+    images: int
+    _items: Any
+
+    def items(self, skip: int = 0) -> Iterator[Item]:
+        """Products from number `skip` on."""
+        return self._items(skip)  # type: ignore[no-any-return]
+
+
+def open_catalogue(path: Path, category: str = "category") -> Catalogue:
+    """Reads what `path` is. `category`: the column that is the product's category. Raises ConfigError (field `path`)."""
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise ConfigError("path", f"{path} does not exist")
+    try:
+        match path.suffix.lower():
+            case ".csv":
+                table = pyarrow.csv.read_csv(path)
+            case ".parquet":
+                table = pyarrow.parquet.read_table(path)
+            case _:
+                raise ConfigError("path", f"{path} is neither a folder nor a .csv or .parquet file")
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError("path", f"{path} cannot be read ({error})") from error
+    return _table(path, table, category)
+
+
+def _folder(folder: Path) -> Catalogue:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise ConfigError("path", f"{folder} holds no files")
+
+    def items(skip: int) -> Iterator[Item]:
+        for path in paths[skip:]:
+            product_id = path.relative_to(folder).as_posix()
+            category = path.parent.name if path.parent != folder else ""
+            yield _item(product_id, category, {}, [("0", path)])
+
+    return Catalogue(len(paths), len(paths), items)
+
+
+def _table(path: Path, table: pa.Table, category: str) -> Catalogue:
+    image_column = next((name for name in IMAGE_COLUMNS if name in table.column_names), None)
+    if image_column is None:
+        raise ConfigError("path", f"{path} has no column named {', '.join(IMAGE_COLUMNS)}, only {table.column_names}")
+    if table.num_rows == 0:
+        raise ConfigError("path", f"{path} has no rows")
+    id_column = next((name for name in ID_COLUMNS if name in table.column_names), None)
+    ids = [str(cell) for cell in table[id_column].to_pylist()] if id_column else _numbered(table.num_rows)
+    rows_of: dict[str, list[int]] = {}
+    for row, product_id in enumerate(ids):
+        rows_of.setdefault(product_id, []).append(row)
+    attributes = [name for name in table.column_names if name not in _NOT_ATTRIBUTES and name != category]
+    products = list(rows_of.items())
+
+    def cell(name: str, row: int) -> Any:
+        return table[name][row].as_py() if name in table.column_names else None
+
+    def items(skip: int) -> Iterator[Item]:
+        for product_id, rows in products[skip:]:
+            labels = {name: value for name in attributes if (value := _attribute(cell(name, rows[0]))) is not None}
+            named = [(str(cell("image_id", row) or place), row) for place, row in enumerate(rows)]
+            pictures = [
+                (image_id, _source(path.parent, image_column, cell(image_column, row))) for image_id, row in named
+            ]
+            yield _item(product_id, str(cell(category, rows[0]) or ""), labels, pictures)
+
+    return Catalogue(len(products), table.num_rows, items)
+
+
+def _numbered(rows: int) -> list[str]:
+    return [f"row-{number}" for number in range(rows)]
+
+
+def _source(folder: Path, column: str, cell: Any) -> bytes | str | Path | None:
+    """Bytes as they are, a URI, or a file: relative paths count from the table's folder."""
+    if isinstance(cell, dict):  # the picture struct that many data sets use
+        cell = cell.get("bytes") or cell.get("path")
+    if cell is None or isinstance(cell, bytes):
+        return cell
+    return str(cell) if column == "uri" or "://" in str(cell) else folder / str(cell)
+
+
+def _attribute(cell: Any) -> AttributeValue | None:
+    if cell is None or isinstance(cell, str | bool):
+        return cell
+    if isinstance(cell, int | float):
+        return float(cell)
+    if isinstance(cell, list):
+        return tuple(str(value) for value in cell)
+    return str(cell)
+
+
+def _item(
+    product_id: str,
+    category: str,
+    attributes: dict[str, AttributeValue],
+    pictures: list[tuple[str, bytes | str | Path | None]] | list[tuple[str, Path]],
+) -> Item:
+    refs = []
+    for image_id, source in pictures:
+        try:
+            refs.append(_image_ref(image_id, source))
+        except OSError as error:
+            return Unreadable(product_id, f"image {image_id!r}: cannot be read here ({error.strerror})")
+    return Upsert(product_id, tuple(refs), category, attributes)
+
+
+def _image_ref(image_id: str, source: bytes | str | Path | None) -> ImageRef:
+    if isinstance(source, str):
+        return ImageRef(image_id, uri=source)
+    if isinstance(source, Path):
+        return ImageRef(image_id, data=source.read_bytes())
+    return ImageRef(image_id, data=source or b"")

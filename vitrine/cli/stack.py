@@ -1,0 +1,263 @@
+"""All services as processes on one machine: started in order, watched, restarted if one dies, drained together."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from vitrine.runtime.channels import CHANNEL_OPTIONS
+from vitrine.runtime.errors import ConfigError, Unavailable, VitrineError
+
+ADDRESSES_FILE: Final = "addresses.json"
+START_TIMEOUT_S: Final = 90.0
+STOP_TIMEOUT_S: Final = 25.0
+# A service that keeps dying is a fault to be read about, not one to hide by restarting for ever.
+MAX_RESTARTS: Final = 5
+
+_HOST: Final = "127.0.0.1"
+_EXIT_CONFIG: Final = 2
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """What `vitrine up` runs. `folder` holds index, log and logs; `port` is the gateway's, 0 = any that is free."""
+
+    folder: Path
+    model: Path
+    partitions: int = 2
+    searchers: int = 1
+    port: int = 0
+    store: str = ""
+    indexer_options: tuple[str, ...] = ()
+
+    @property
+    def store_url(self) -> str:
+        return self.store or str(self.folder / "store")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where one process of the stack listens."""
+
+    grpc: str
+    http: str
+
+
+@dataclass
+class _Process:
+    name: str
+    command: list[str]
+    address: Address
+    log: Path
+    running: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+
+
+@dataclass
+class Stack:
+    """The processes of one machine. Use `running_stack`."""
+
+    settings: StackSettings
+    _processes: dict[str, _Process] = field(default_factory=dict)
+    _lock: IO[str] | None = None
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        return {name: process.address for name, process in self._processes.items()}
+
+    @property
+    def gateway(self) -> str:
+        return self._processes["gateway"].address.grpc
+
+    def pid(self, name: str) -> int:
+        running = self._processes[name].running
+        assert running is not None
+        return running.pid
+
+    def start(self) -> None:
+        """Starts everything and waits until all of it is ready. Raises ConfigError, Unavailable."""
+        self._prepare()
+        for process in self._processes.values():
+            self._spawn(process)
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        for process in self._processes.values():
+            self._wait_ready(process, deadline_s)
+        known = {name: asdict(address) for name, address in self.addresses.items()}
+        (self.settings.folder / ADDRESSES_FILE).write_text(json.dumps(known, indent=1))
+
+    def watch(self) -> list[str]:
+        """Restarts what has died. Returns a line about each. Raises Unavailable for one that keeps dying."""
+        lines = []
+        for process in self._processes.values():
+            code = process.running.poll() if process.running else None
+            if code is None:
+                continue
+            if process.restarts >= MAX_RESTARTS:
+                raise Unavailable(f"{process.name} has died {process.restarts + 1} times; see {process.log}")
+            process.restarts += 1
+            lines.append(f"{process.name} ended ({_ending(code)}); started again; see {process.log}")
+            self._spawn(process)
+        return lines
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as a crash would be. For tests of what survives one."""
+        running = self._processes[name].running
+        assert running is not None
+        running.kill()
+        running.wait()
+
+    def wait_ready(self, name: str) -> None:
+        self._wait_ready(self._processes[name], time.monotonic() + START_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Drains everything, those who are asked first before those who answer them."""
+        order = [process for process in reversed(self._processes.values()) if process.running]
+        for process in order:
+            assert process.running is not None
+            process.running.send_signal(signal.SIGTERM)
+        deadline_s = time.monotonic() + STOP_TIMEOUT_S
+        for process in order:
+            assert process.running is not None
+            try:
+                process.running.wait(max(0.1, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.running.kill()
+                process.running.wait()
+        (self.settings.folder / ADDRESSES_FILE).unlink(missing_ok=True)
+        if self._lock:
+            self._lock.close()
+
+    def _prepare(self) -> None:
+        settings = self.settings
+        if not (settings.model / "model.json").is_file():
+            raise ConfigError("model", f"{settings.model} holds no model.json")
+        try:
+            (settings.folder / "logs").mkdir(parents=True, exist_ok=True)
+            self._lock = (settings.folder / "lock").open("w")
+        except OSError as error:
+            raise ConfigError("folder", f"{settings.folder} is not a writable folder ({error.strerror})") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError("folder", f"{settings.folder} is in use by another `vitrine up`") from error
+        self._plan()
+
+    def _plan(self) -> None:
+        settings = self.settings
+        store = ["--store", settings.store_url]
+        stream = ["--stream", str(settings.folder / "stream.sqlite"), "--partitions", str(settings.partitions)]
+        cache = ["--cache", str(settings.folder / "cache")]
+        embedder = self._add("embedder", ["--model", str(settings.model)])
+        searchers = [
+            self._add(name, [*store, *cache]).grpc
+            for name in (f"searcher{number or ''}" for number in range(settings.searchers))
+        ]
+        topology = settings.folder / "topology.json"
+        topology.write_text(json.dumps({"groups": [{"addresses": searchers}]}))
+        upstream = ["--embedder", embedder.grpc]
+        self._add("indexer", [*store, *stream, *upstream, *cache, *settings.indexer_options])
+        self._add("gateway", [*store, *stream, *upstream, "--topology", str(topology)], settings.port)
+
+    def _add(self, name: str, options: list[str], port: int = 0) -> Address:
+        if port:
+            _require_free(port)
+        grpc_port, http_port = port or _free_port(), _free_port()
+        address = Address(f"{_HOST}:{grpc_port}", f"{_HOST}:{http_port}")
+        module = f"services.{name.rstrip('0123456789')}"
+        ports = ["--port", str(grpc_port), "--http-port", str(http_port), "--parent-pid", str(os.getpid())]
+        command = [sys.executable, "-m", module, *ports, *options]
+        self._processes[name] = _Process(name, command, address, self.settings.folder / "logs" / f"{name}.log")
+        return address
+
+    def _spawn(self, process: _Process) -> None:
+        with process.log.open("ab") as log:
+            # A session of its own: Ctrl-C reaches only the parent, which drains the services in order.
+            process.running = subprocess.Popen(
+                process.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _wait_ready(self, process: _Process, deadline_s: float) -> None:
+        with grpc.insecure_channel(process.address.grpc, options=CHANNEL_OPTIONS) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            while not _serving(health):
+                # Any that has ended is what keeps the others waiting.
+                for other in self._processes.values():
+                    if other.running and other.running.poll() is not None:
+                        raise _start_failure(other.name, other.running.returncode, _last_line(other.log))
+                if time.monotonic() > deadline_s:
+                    raise Unavailable(f"{process.name} is not ready after {START_TIMEOUT_S:.0f} s; see {process.log}")
+                time.sleep(0.1)
+
+
+@contextmanager
+def running_stack(settings: StackSettings) -> Iterator[Stack]:
+    """A stack that is ready, and stopped at the end, whatever the end is."""
+    stack = Stack(settings)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def known_addresses(folder: Path) -> dict[str, Any]:
+    """What a stack running in `folder` has written down; empty if none is."""
+    try:
+        addresses: dict[str, Any] = json.loads((folder / ADDRESSES_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return addresses
+
+
+def _serving(health: health_pb2_grpc.HealthStub) -> bool:
+    try:
+        response = health.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+    except grpc.RpcError:
+        return False
+    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise ConfigError("port", f"{_HOST}:{port} cannot be listened on ({error.strerror})") from error
+
+
+def _start_failure(name: str, code: int, said: str) -> VitrineError:
+    """A service's own last line, as the error it was there."""
+    field, _, reason = said.removeprefix(f"{name}: ").partition(": ")
+    if code == _EXIT_CONFIG and reason:
+        return ConfigError(field, reason)
+    return Unavailable(f"{name} ended ({_ending(code)}): {said}")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,117 @@
+"""Manifests: immutable, numbered, checksummed. The highest number is what a partition holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import xxhash
+
+from vitrine.index.settings import partition_prefix
+from vitrine.index.store import Store
+from vitrine.runtime.errors import CorruptManifest
+from vitrine.shards.files import Kind
+
+FORMAT_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One shard of a partition. `facts_xxh3`: checksum of its shard.json, which holds those of its other files."""
+
+    shard_id: str
+    kind: Kind
+    rows: int
+    tombstones: int
+    bytes: int
+    facts_xxh3: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one partition holds. Times are microseconds since 1970 UTC.
+
+    version        its number, from 1; version 0 stands for "no manifest yet"
+    writer_epoch   grows by one at every claim
+    log_id         which log the offsets count in
+    next_offset    first offset of the log that is not in the shards
+    index_time_us  everything appended to the log before this time is in the shards
+    shards         oldest first; a shard hides its products in every shard before it
+    """
+
+    partition: int
+    version: int = 0
+    writer_epoch: int = 0
+    writer_id: str = ""
+    log_id: str = ""
+    next_offset: int = 0
+    index_time_us: int = 0
+    created_us: int = 0
+    shards: tuple[ShardEntry, ...] = ()
+
+    def successor(self, **changes: Any) -> Manifest:
+        """The next version, with `changes`."""
+        return replace(self, version=self.version + 1, **changes)
+
+    def to_json(self) -> bytes:
+        fields = {"format_version": FORMAT_VERSION, **asdict(self)}
+        return json.dumps({**fields, "checksum": _checksum(fields)}, indent=1).encode()
+
+    @staticmethod
+    def from_json(data: bytes, where: str) -> Manifest:
+        """Raises CorruptManifest."""
+        try:
+            fields = json.loads(data)
+            if fields.pop("checksum") != _checksum(fields):
+                raise CorruptManifest(f"{where}: does not match its checksum")
+            if fields.pop("format_version") != FORMAT_VERSION:
+                raise CorruptManifest(f"{where}: its format_version cannot be read here")
+            shards = tuple(ShardEntry(**entry) for entry in fields.pop("shards"))
+            return Manifest(shards=shards, **fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptManifest(f"{where}: cannot be read ({error!r})") from error
+
+
+class ManifestLog:
+    """The manifests of one partition."""
+
+    def __init__(self, store: Store, index: str, partition: int) -> None:
+        self._store = store
+        self._prefix = f"{partition_prefix(index, partition)}/manifests"
+        self._partition = partition
+
+    def highest(self) -> int:
+        """The highest number in the store, by listing; 0 if there is none."""
+        numbers = (name.removesuffix(".json") for name in self._store.names(self._prefix))
+        return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+    def get(self, version: int) -> Manifest | None:
+        """Raises CorruptManifest."""
+        data = self._store.get(self._key(version))
+        return None if data is None else Manifest.from_json(data, self._key(version))
+
+    def latest(self) -> tuple[Manifest, list[CorruptManifest]]:
+        """The newest readable manifest, and the damaged ones that were passed over to reach it."""
+        damaged = []
+        for version in range(self.highest(), 0, -1):
+            try:
+                found = self.get(version)
+            except CorruptManifest as error:
+                damaged.append(error)
+                continue
+            if found is not None:
+                return found, damaged
+        return Manifest(self._partition), damaged
+
+    def create(self, manifest: Manifest) -> bool:
+        """Writes it only if its number is free. False: the number is taken, or it cannot be told."""
+        return self._store.create(self._key(manifest.version), manifest.to_json())
+
+    def _key(self, version: int) -> str:
+        return f"{self._prefix}/{version:010d}.json"
+
+
+def _checksum(fields: dict[str, Any]) -> str:
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return xxhash.xxh3_64_hexdigest(canonical.encode())

@@ -1,0 +1,74 @@
+"""index.json: what is fixed for the life of an index."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from vitrine.index.store import Store
+from vitrine.runtime.errors import ConfigError, UnknownIndex
+
+FORMAT_VERSION: Final = 1
+DEFAULT_INDEX: Final = "default"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """The contents of index.json. `hash`: how a product id finds its partition, on every stream and in every client."""
+
+    name: str
+    dim: int
+    model_id: str
+    partitions: int
+    metric: str = "angular"
+    hash: str = "murmur2"
+    recall_target: float = 0.99
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError("index", f"{self.name!r} is not a name of lower-case letters, digits, - and _")
+        if not 1 <= self.partitions <= 4096:
+            raise ConfigError("partitions", f"{self.partitions} is not between 1 and 4096")
+        if not 0.5 <= self.recall_target < 1:
+            raise ConfigError("recall_target", f"{self.recall_target} is not between 0.5 and 1")
+
+
+def settings_key(index: str) -> str:
+    return f"{index}/index.json"
+
+
+def partition_prefix(index: str, partition: int) -> str:
+    """Where everything of one partition lies."""
+    return f"{index}/p{partition:05d}"
+
+
+def load(store: Store, index: str) -> IndexSettings:
+    """Raises UnknownIndex if there is none, ConfigError if this program cannot read it."""
+    data = store.get(settings_key(index))
+    if data is None:
+        raise UnknownIndex(index)
+    try:
+        fields = json.loads(data)
+        if fields["format_version"] != FORMAT_VERSION:
+            raise ConfigError("index.json", f"format_version {fields['format_version']} cannot be read here")
+        return IndexSettings(**fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError("index.json", f"cannot be read ({error!r})") from error
+
+
+def create_or_check(store: Store, wanted: IndexSettings) -> IndexSettings:
+    """The index's settings, made if absent. Raises ConfigError naming what the existing index has otherwise."""
+    store.create(settings_key(wanted.name), json.dumps(asdict(wanted), indent=1).encode())
+    existing = load(store, wanted.name)
+    for field in ("model_id", "dim", "partitions"):
+        if getattr(existing, field) != getattr(wanted, field):
+            raise ConfigError(
+                field,
+                f"index {wanted.name!r} was made with {getattr(existing, field)!r}, not {getattr(wanted, field)!r}; "
+                "use another index name or another folder",
+            )
+    return existing

@@ -1,0 +1,87 @@
+"""Shard folders into the store and out of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import xxhash
+
+from vitrine.index.manifest import ShardEntry
+from vitrine.index.settings import partition_prefix
+from vitrine.index.store import Store
+from vitrine.runtime.errors import CorruptShard
+from vitrine.shards.files import FACTS_FILE, ShardFacts
+from vitrine.shards.shard import Shard
+
+
+class Shelf:
+    """The shards of one partition. A folder store is read in place; from any other, shards are copied to `cache`."""
+
+    def __init__(self, store: Store, index: str, partition: int, cache: Path) -> None:
+        self._store = store
+        self._prefix = f"{partition_prefix(index, partition)}/shards"
+        self._cache = cache / f"p{partition:05d}"
+        self._scratch_root = (store.scratch_parent() or cache) / f"{index}-p{partition:05d}"
+        self.scratch = self._scratch_root / uuid.uuid4().hex
+
+    def put(self, built: Path) -> ShardEntry:
+        """Stores a shard folder, durable and complete before it returns, and removes it from where it was built."""
+        data = (built / FACTS_FILE).read_bytes()
+        facts = ShardFacts.from_json(data, f"shard {built.name}")
+        self._store.adopt_folder(built, f"{self._prefix}/{built.name}", last=FACTS_FILE)
+        return ShardEntry(
+            shard_id=facts.shard_id,
+            kind=facts.kind,
+            rows=facts.rows,
+            tombstones=facts.tombstones,
+            bytes=facts.bytes,
+            facts_xxh3=xxhash.xxh3_64_hexdigest(data),
+        )
+
+    def open(self, entry: ShardEntry) -> Shard:
+        """Raises CorruptShard if any file is missing or not what was written, StoreUnavailable."""
+        return Shard.open(self.folder(entry))
+
+    def folder(self, entry: ShardEntry) -> Path:
+        """The shard's folder on this machine, its shard.json checked. Raises CorruptShard, StoreUnavailable."""
+        in_place = self._store.local_path(f"{self._prefix}/{entry.shard_id}")
+        folder = in_place or self._cached(entry)
+        try:
+            data = (folder / FACTS_FILE).read_bytes()
+        except OSError as error:
+            raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} cannot be read ({error.strerror})") from error
+        if xxhash.xxh3_64_hexdigest(data) != entry.facts_xxh3:
+            raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} does not match its checksum")
+        return folder
+
+    def clear_scratch(self) -> None:
+        """Removes what earlier builders of this partition left behind. For its owner, when it takes it."""
+        shutil.rmtree(self._scratch_root, ignore_errors=True)
+
+    def _cached(self, entry: ShardEntry) -> Path:
+        folder = self._cache / entry.shard_id
+        if folder.exists():
+            return folder
+        partial = self._cache / f"{entry.shard_id}.{uuid.uuid4().hex}.partial"
+        partial.mkdir(parents=True)
+        try:
+            facts_data = self._copied(entry, FACTS_FILE, partial, None)
+            for name, facts in ShardFacts.from_json(facts_data, f"shard {entry.shard_id}").files.items():
+                self._copied(entry, name, partial, facts.sha256)
+            os.rename(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return folder
+
+    def _copied(self, entry: ShardEntry, name: str, target: Path, sha256: str | None) -> bytes:
+        data = self._store.get(f"{self._prefix}/{entry.shard_id}/{name}")
+        if data is None:
+            raise CorruptShard(f"{name} of shard {entry.shard_id} is missing from the store")
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise CorruptShard(f"{name} of shard {entry.shard_id} does not match its sha256")
+        (target / name).write_bytes(data)
+        return data

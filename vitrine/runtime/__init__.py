@@ -1,0 +1,1 @@
+"""What every server does alike: lifecycle, settings, errors, metrics, logs, channels."""

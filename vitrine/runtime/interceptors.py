@@ -1,0 +1,110 @@
+"""What happens around every call: timing, counting, and errors turned into statuses. The only place that knows both."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, cast
+
+import grpc
+import grpc.aio
+
+from vitrine.runtime.errors import ResourceExhausted, VitrineError, status_name
+from vitrine.runtime.logs import logger
+from vitrine.runtime.metrics import CallMetrics
+
+RETRY_AFTER_METADATA = "retry-after-ms"
+
+Handler = Any  # grpc's RpcMethodHandler: a named tuple of behaviours, untyped in grpcio
+
+
+class Edge(grpc.aio.ServerInterceptor):
+    """Wraps every handler of one server. An unknown failure becomes INTERNAL with an id that is in the log."""
+
+    def __init__(self, metrics: CallMetrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(
+        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]], details: grpc.HandlerCallDetails
+    ) -> Handler:
+        handler = await continuation(details)
+        name = cast(str, details.method)
+        if handler is None or not name.startswith("/vitrine."):
+            return handler
+        method = name.rsplit("/", 1)[1]
+        if handler.response_streaming:
+            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+            make = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            return make(self._streaming(inner, method), handler.request_deserializer, handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _unary(self, inner: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Awaitable[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            started, code = time.perf_counter(), "OK"
+            self._metrics.in_flight.inc()
+            try:
+                return await inner(request, context)
+            except BaseException as error:
+                code = code_of(error)
+                await _abort(error, method, context)
+            finally:
+                self._metrics.in_flight.dec()
+                self._metrics.seconds.labels(method, code).observe(time.perf_counter() - started)
+
+        return call
+
+    def _streaming(self, inner: Callable[..., AsyncIterator[Any]], method: str) -> Callable[..., AsyncIterator[Any]]:
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            started, code = time.perf_counter(), "OK"
+            self._metrics.in_flight.inc()
+            try:
+                async for response in inner(request, context):
+                    yield response
+            except GeneratorExit:
+                code = "CANCELLED"
+                raise
+            except BaseException as error:
+                code = code_of(error)
+                await _abort(error, method, context)
+            finally:
+                self._metrics.in_flight.dec()
+                self._metrics.seconds.labels(method, code).observe(time.perf_counter() - started)
+
+        return call
+
+
+def code_of(error: BaseException) -> str:
+    """The name of the status that `error` becomes."""
+    if isinstance(error, VitrineError):
+        return status_name(error)
+    if isinstance(error, grpc.RpcError):
+        return str(error.code().name)
+    if isinstance(error, asyncio.CancelledError):
+        return "CANCELLED"
+    if isinstance(error, TimeoutError):
+        return "DEADLINE_EXCEEDED"
+    return "INTERNAL"
+
+
+async def _abort(error: BaseException, method: str, context: grpc.aio.ServicerContext) -> NoReturn:
+    if isinstance(error, asyncio.CancelledError | grpc.aio.AbortError | KeyboardInterrupt | SystemExit):
+        raise error
+    code = grpc.StatusCode[code_of(error)]
+    if isinstance(error, ResourceExhausted):
+        context.set_trailing_metadata(((RETRY_AFTER_METADATA, str(int(error.retry_after_s * 1000))),))
+    if code is grpc.StatusCode.INTERNAL:
+        error_id = uuid.uuid4().hex[:12]
+        logger().error("call failed", method=method, error_id=error_id, exc_info=error)
+        await context.abort(code, f"internal error {error_id}")
+    if isinstance(error, grpc.RpcError):
+        # A service behind this one has refused: its words name the field already.
+        await context.abort(code, error.details() or "")
+    await context.abort(code, str(error) or code.name.lower())

@@ -1,0 +1,26 @@
+"""The metrics every server has. A service's own are named `vitrine_<service>_<what>_<unit>` and live in its package."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Gauge, Histogram
+
+# 0.25 ms to 10 s: fine where shoppers wait, coarse where only indexers do.
+SECONDS_BUCKETS: Final = (
+    *(0.00025, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
+
+class CallMetrics:
+    """Calls of one service: how many, how long, how they ended."""
+
+    def __init__(self, service: str) -> None:
+        self.seconds = Histogram(
+            f"vitrine_{service}_call_seconds",
+            "Time from the first byte of a call to its answer",
+            ["method", "code"],
+            buckets=SECONDS_BUCKETS,
+        )
+        self.in_flight = Gauge(f"vitrine_{service}_calls_in_flight", "Calls being answered now")

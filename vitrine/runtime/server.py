@@ -1,0 +1,170 @@
+"""One lifecycle for every server: listen, become ready, serve, drain, stop.
+
+Stop order: health says NOT_SERVING, then calls under way finish (at most `drain_s`), then background work ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from vitrine.runtime import logs
+from vitrine.runtime.channels import MESSAGE_OPTIONS
+from vitrine.runtime.cores import one_blas_thread
+from vitrine.runtime.errors import ConfigError, VitrineError
+from vitrine.runtime.http import HttpEndpoints
+from vitrine.runtime.interceptors import Edge
+from vitrine.runtime.metrics import CallMetrics
+from vitrine.runtime.settings import ServerSettings
+
+EXIT_CONFIG: Final = 2
+EXIT_FAILED: Final = 1
+
+_READY_INTERVAL_S: Final = 0.25
+_PARENT_INTERVAL_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service hands to the lifecycle.
+
+    register    adds its servicers to the server
+    full_names  gRPC services it answers, for health and reflection
+    not_ready   why it cannot answer yet, or None when it can
+    background  coroutines that run as long as the server; one that fails stops the server
+    stopping    called once calls are drained, to cut short background work that cannot be cancelled
+    """
+
+    name: str
+    register: Callable[[grpc.aio.Server], None]
+    full_names: Sequence[str]
+    not_ready: Callable[[], str | None]
+    background: Sequence[Callable[[], Awaitable[None]]] = ()
+    stopping: Callable[[], None] | None = None
+    options: Sequence[tuple[str, Any]] = field(default=())
+
+
+def run(settings: ServerSettings, build: Callable[[], Awaitable[Service]], name: str) -> int:
+    """Runs a server until SIGTERM or SIGINT. Returns the process's exit code."""
+    logs.configure(name, settings.log_level)
+    one_blas_thread()
+    try:
+        return _runner(_serve(settings, build))
+    except VitrineError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+
+
+def main(name: str, start: Callable[[], int]) -> None:
+    """Runs `start` and exits; settings that are wrong become one line and exit code 2."""
+    try:
+        sys.exit(start())
+    except ConfigError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+
+
+def _runner(coroutine: Any) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return int(asyncio.run(coroutine))
+    return int(uvloop.run(coroutine))
+
+
+async def _serve(settings: ServerSettings, build: Callable[[], Awaitable[Service]]) -> int:
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    service = await build()
+    health = health_aio.HealthServicer()
+    server = _listening(settings, service, health)
+    endpoints = HttpEndpoints(settings.host, settings.http_port, service.not_ready)
+    await server.start()
+    endpoints.start()
+    logs.logger().info("listening", address=f"{settings.host}:{settings.port}", http_port=settings.http_port)
+    tasks = [asyncio.ensure_future(work()) for work in service.background]
+    watch = asyncio.create_task(_report_health(service, health))
+    orphan = asyncio.create_task(_stop_with_parent(settings.parent_pid, stop))
+    try:
+        failed = await _until_stopped(stop, tasks)
+    finally:
+        watch.cancel()
+        orphan.cancel()
+        endpoints.draining = True
+        await health.enter_graceful_shutdown()
+        await server.stop(settings.drain_s)
+        for task in tasks:
+            task.cancel()
+        if service.stopping:
+            service.stopping()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        endpoints.stop()
+    logs.logger().info("stopped")
+    return EXIT_FAILED if failed else 0
+
+
+def _listening(settings: ServerSettings, service: Service, health: Any) -> grpc.aio.Server:
+    options = [*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0), *service.options]
+    server = grpc.aio.server(interceptors=[Edge(CallMetrics(service.name))], options=options)
+    service.register(server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = [*service.full_names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
+    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+    address = f"{settings.host}:{settings.port}"
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ConfigError("port", f"{address} cannot be listened on; is it taken?") from error
+    if bound == 0:
+        raise ConfigError("port", f"{address} cannot be listened on; is it taken?")
+    return server
+
+
+async def _stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:
+    """A server started by `vitrine up` does not outlive it, however that ended."""
+    while parent_pid and os.getppid() == parent_pid:
+        await asyncio.sleep(_PARENT_INTERVAL_S)
+    if parent_pid:
+        stop.set()
+
+
+async def _report_health(service: Service, health: Any) -> None:
+    """Health says SERVING exactly as long as the service says it can answer."""
+    said: str | None = "starting"
+    await _set_health(service, health, serving=False)
+    while True:
+        reason = service.not_ready()
+        if (reason is None) != (said is None):
+            await _set_health(service, health, serving=reason is None)
+            logs.logger().info("ready" if reason is None else "not ready", reason=reason)
+        said = reason
+        await asyncio.sleep(_READY_INTERVAL_S)
+
+
+async def _set_health(service: Service, health: Any, serving: bool) -> None:
+    status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+    for name in ("", *service.full_names):
+        await health.set(name, status)
+
+
+async def _until_stopped(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) -> bool:
+    """Waits for a signal or for background work to end. True if background work failed."""
+    stopped = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    for task in tasks:
+        if task in done and not task.cancelled() and (error := task.exception()) is not None:
+            logs.logger().error("background work failed", exc_info=error)
+            return True
+    return False

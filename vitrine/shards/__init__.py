@@ -1,0 +1,13 @@
+"""What a shard is: an immutable set of product versions with their vectors.
+
+records   the values that go in and come out
+keys      product_id → 64-bit key
+table     records ↔ columns
+files     the files of a shard, their facts and checksums
+build     columns → a fresh or a rolled shard on disk
+tree      PCA projection and Annoy tree (the only place that imports annoy)
+calibrate what a tree search must spend to reach the recall target, measured
+shard     a verified, memory-mapped shard
+snapshot  the live rows of a partition's shards, and the search over them
+merge     several shards → one
+"""

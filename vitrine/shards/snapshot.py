@@ -1,0 +1,165 @@
+"""The live rows of one partition: its shards in age order, what newer ones hide in older ones, and search over it all.
+
+A snapshot is never edited: a new manifest, or the moment something expires, makes a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vitrine.ranking import rank
+from vitrine.shards.records import Hit, ProductVersion
+from vitrine.shards.scoring import Mask, Rows, best_of_block
+from vitrine.shards.shard import Shard
+from vitrine.vectors import Vectors
+
+NEVER_US: Final = int(np.iinfo(np.int64).max)
+
+# (score, number of the shard in the snapshot, row in it)
+_Candidate = tuple[float, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class LiveShard:
+    """A shard and which of its rows may be answered. `next_expiry_us`: when the next live row expires."""
+
+    shard: Shard
+    live: Mask
+    rows_live: int
+    next_expiry_us: int
+
+    @staticmethod
+    def of(shard: Shard, live: Mask, now_us: int) -> LiveShard:
+        """`live` less the rows that have expired at `now_us`."""
+        next_expiry_us = NEVER_US
+        if shard.expires_at_us.null_count < shard.rows:
+            expires = shard.expires_at_us.fill_null(NEVER_US).to_numpy(zero_copy_only=False)
+            live = live & (expires > now_us)
+            next_expiry_us = int(expires[live].min(initial=NEVER_US))
+        return LiveShard(shard, live, int(np.count_nonzero(live)), next_expiry_us)
+
+    @property
+    def live_share(self) -> float:
+        return self.rows_live / max(1, self.shard.rows)
+
+    @property
+    def mask(self) -> Mask | None:
+        """`live`, or None where every row is."""
+        return None if self.rows_live == self.shard.rows else self.live
+
+
+@dataclass(frozen=True, eq=False)
+class FreshBlock:
+    """The live rows of all fresh shards in one matrix, so that one product scores them all.
+
+    `places`: int32, shape (rows, 2): (number of the shard in the snapshot, row in it).
+    """
+
+    vectors: Vectors
+    product_starts: Rows
+    places: npt.NDArray[np.int32]
+
+    @staticmethod
+    def of(shards: Sequence[LiveShard], dim: int) -> FreshBlock:
+        vectors, places, counts = (
+            [np.zeros((0, dim), np.float32)],
+            [np.zeros((0, 2), np.int32)],
+            [np.zeros(1, np.int64)],
+        )
+        for number, entry in enumerate(shards):
+            if entry.shard.facts.kind != "fresh" or not entry.rows_live:
+                continue
+            rows = np.flatnonzero(entry.live)
+            vectors.append(entry.shard.table.vectors[rows])
+            places.append(np.stack([np.full(len(rows), number), rows], axis=1).astype(np.int32))
+            # Rows of a product live and die together, so the products' sizes are unchanged.
+            sizes = np.diff(entry.shard.product_starts)
+            counts.append(sizes[entry.live[entry.shard.product_starts[:-1]]])
+        return FreshBlock(np.concatenate(vectors), np.cumsum(np.concatenate(counts)), np.concatenate(places))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What one partition answers from. `shards`: oldest first."""
+
+    shards: tuple[LiveShard, ...]
+    fresh: FreshBlock
+
+    @staticmethod
+    def of(shards: Sequence[Shard], dim: int, now_us: int, previous: Snapshot | None = None) -> Snapshot:
+        """The live rows of `shards`, oldest first. `previous` saves the work on shards that both have in common."""
+        known = {entry.shard: entry for entry in previous.shards} if previous else {}
+        entries = []
+        for number, shard in enumerate(shards):
+            entry = known.get(shard)
+            newer = shards[number + 1 :]
+            unseen = newer if entry is None else [other for other in newer if other not in known]
+            if entry is None or unseen or now_us >= entry.next_expiry_us:
+                live = np.ones(shard.rows, np.bool_) if entry is None else entry.live.copy()
+                for other in unseen:
+                    live[shard.rows_mentioned_by(other)] = False
+                entry = LiveShard.of(shard, live, now_us)
+            entries.append(entry)
+        return Snapshot(tuple(entries), FreshBlock.of(entries, dim))
+
+    def at(self, now_us: int) -> Snapshot:
+        """Itself, or a snapshot without what has expired by `now_us`."""
+        if now_us < self.next_expiry_us:
+            return self
+        entries = [LiveShard.of(entry.shard, entry.live, now_us) for entry in self.shards]
+        return replace(self, shards=tuple(entries), fresh=FreshBlock.of(entries, self.fresh.vectors.shape[1]))
+
+    @cached_property
+    def next_expiry_us(self) -> int:
+        return min((entry.next_expiry_us for entry in self.shards), default=NEVER_US)
+
+    @cached_property
+    def rows_live(self) -> int:
+        return sum(entry.rows_live for entry in self.shards)
+
+    @cached_property
+    def products_live(self) -> int:
+        return sum(int(np.count_nonzero(entry.live[entry.shard.product_starts[:-1]])) for entry in self.shards)
+
+    def search(self, queries: Vectors, k: int, exact: bool = False) -> list[list[Hit]]:
+        """The best `k` products for each of `queries`, float32, shape (q, dim), unit length. Rank order."""
+        found: list[list[_Candidate]] = [[] for _ in queries]
+        if len(self.fresh.vectors):
+            bests = best_of_block(self.fresh.vectors, self.fresh.product_starts, None, queries, k)
+            for number, best in enumerate(bests):
+                places = self.fresh.places[best.rows].tolist()
+                found[number] += [(score, *place) for score, place in zip(best.scores.tolist(), places, strict=True)]
+        for place, entry in enumerate(self.shards):
+            if entry.shard.facts.kind == "fresh" or not entry.rows_live:
+                continue
+            bests = entry.shard.search(queries, k, entry.mask, entry.live_share, exact)
+            for number, best in enumerate(bests):
+                rows_scores = zip(best.rows.tolist(), best.scores.tolist(), strict=True)
+                found[number] += [(score, place, row) for row, score in rows_scores]
+        return [self._hits(candidates, k) for candidates in found]
+
+    def product(self, product_id: str) -> ProductVersion | None:
+        """The product as it is now, or None if it is unknown, withdrawn or expired."""
+        for entry in reversed(self.shards):
+            if product_id in entry.shard.tombstones:
+                return None
+            rows = entry.shard.rows_of(product_id)
+            if rows:
+                return entry.shard.version(rows) if entry.live[rows[0]] else None
+        return None
+
+    def _hits(self, candidates: list[_Candidate], k: int) -> list[Hit]:
+        if len(candidates) > k:
+            candidates.sort(reverse=True)
+            # Everything tied with the last place is kept until the product ids decide.
+            last_score = candidates[k - 1][0]
+            candidates = [candidate for candidate in candidates if candidate[0] >= last_score]
+        hits = [self.shards[place].shard.hit(row, score) for score, place, row in candidates]
+        hits.sort(key=rank)
+        return hits[:k]

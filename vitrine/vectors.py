@@ -1,0 +1,40 @@
+"""Wire ↔ float32: how vectors are carried, checked and scaled."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from vitrine.runtime.errors import InvalidArgument
+
+Vectors = npt.NDArray[np.float32]
+
+_WIRE = np.dtype("<f4")
+
+
+def to_wire(vector: Vectors) -> bytes:
+    """Little-endian float32 bytes of `vector`, any shape, row by row."""
+    return np.ascontiguousarray(vector, dtype=_WIRE).tobytes()
+
+
+def from_wire(data: bytes, dim: int, field: str = "vector") -> Vectors:
+    """A unit vector from little-endian float32 bytes. Returns float32, shape (dim,).
+
+    Raises InvalidArgument for a wrong length, NaN or infinity, or all zeros.
+    """
+    expected = dim * _WIRE.itemsize
+    if len(data) != expected:
+        raise InvalidArgument(field, f"has {len(data)} bytes, expected {expected} ({dim} float32)")
+    vector = np.frombuffer(data, dtype=_WIRE)
+    norm = float(np.sqrt(np.dot(vector, vector)))
+    if not np.isfinite(norm):
+        raise InvalidArgument(field, "has a number that is NaN, infinite or too large")
+    if norm == 0.0:
+        raise InvalidArgument(field, "is all zeros and has no direction")
+    return (vector / np.float32(norm)).astype(np.float32, copy=False)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """`vectors`, shape (n, dim), scaled to unit length row by row; an all-zero row stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(norms, np.finfo(np.float32).tiny)
