@@ -122,12 +122,13 @@ class VisualSearchClient:
         at_least: Iterable[Position] = (),
         timeout_s: float | None = None,
     ) -> Answer:
-        """Products that look like exactly one of `image` (JPEG, PNG, WebP), `product_id`, `vector` (float32, (dim,))."""
+        """Products that look like exactly one of `image` (JPEG, PNG, WebP bytes), `product_id` and `vector`.
+
+        `vector`: float32, shape (dim,).
+        """
         request = gateway_pb2.SearchRequest(
             index=self._index,
-            image=image,
-            product_id=product_id,
-            vector=None if vector is None else to_wire(vector),
+            **_query(image, product_id, vector),
             crop=None if crop is None else embedder_pb2.CropBox(**crop._asdict()),
             page_size=k,
             min_score=min_score,
@@ -221,10 +222,14 @@ def typed_error(error: grpc.RpcError) -> VitrineError:
         field, _, reason = details.partition(": ")
         return errors.InvalidArgument(field, reason)
     if code == "RESOURCE_EXHAUSTED":
-        hints = {str(key): value for key, value in error.trailing_metadata() or ()}
-        return errors.ResourceExhausted(details, float(hints.get("retry-after-ms", 100)) / 1000)
+        return errors.ResourceExhausted(details, _retry_after_s(error))
     kind = _KINDS.get(code)
     return kind(details) if kind else RemoteError(f"{code}: {details}")
+
+
+def _retry_after_s(error: grpc.RpcError) -> float:
+    metadata: Any = error.trailing_metadata() or ()
+    return float(dict(metadata).get("retry-after-ms", 100)) / 1000
 
 
 @contextmanager
@@ -233,6 +238,15 @@ def _typed_errors() -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise typed_error(error) from error
+
+
+def _query(image: bytes | None, product_id: str | None, vector: Vectors | None) -> dict[str, Any]:
+    """The one query that is given. Raises InvalidArgument for none or several."""
+    given = {"image": image, "product_id": product_id, "vector": None if vector is None else to_wire(vector)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if len(chosen) != 1:
+        raise errors.InvalidArgument("query", f"exactly one of image, product_id, vector is needed, not {list(chosen)}")
+    return chosen
 
 
 def _positions(positions: Iterable[Position]) -> Sequence[catalogue_pb2.LogPosition]:

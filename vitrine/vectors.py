@@ -37,4 +37,5 @@ def from_wire(data: bytes, dim: int, field: str = "vector") -> Vectors:
 def unit(vectors: Vectors) -> Vectors:
     """`vectors`, shape (n, dim), scaled to unit length row by row; an all-zero row stays zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    scaled: Vectors = vectors / np.maximum(norms, np.finfo(np.float32).tiny)
+    return scaled

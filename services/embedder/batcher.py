@@ -97,7 +97,7 @@ class Batcher:
             with metrics.BATCH_SECONDS.time():
                 try:
                     answers = await loop.run_in_executor(self._thread, self._model.run, pixels)
-                except Exception as error:  # the batch fails with the model's own error; the next may succeed
+                except Exception as error:  # noqa: BLE001  (the batch fails with the model's own error; the next may succeed)
                     _fail(batch, error)
                     continue
             _answer(batch, *answers)

@@ -6,12 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import grpc.aio
-
 from services.embedder import metrics
 from services.embedder.batcher import BULK, INTERACTIVE, Batcher, Embedded
 from services.embedder.model import Model, Pixels
 from vitrine import images
+from vitrine.runtime.context import Context
 from vitrine.runtime.errors import InvalidArgument, status_name
 from vitrine.v1 import catalogue_pb2, embedder_pb2_grpc
 from vitrine.v1 import embedder_pb2 as pb
@@ -27,7 +26,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServicer):
         self._batcher = batcher
         self._decoders = decoders
 
-    async def Embed(self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext) -> pb.EmbedResponse:
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         _check(request)
         lane = BULK if request.priority == pb.PRIORITY_BULK else INTERACTIVE
         self._batcher.admit(lane, len(request.images))
@@ -39,7 +38,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServicer):
             self._batcher.release(lane, len(request.images))
         return pb.EmbedResponse(results=results, model_id=self._model.facts.model_id)
 
-    async def GetModel(self, request: pb.GetModelRequest, context: grpc.aio.ServicerContext) -> pb.GetModelResponse:
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         facts = self._model.facts
         return pb.GetModelResponse(
             model_id=facts.model_id,

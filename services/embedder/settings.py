@@ -18,10 +18,10 @@ class EmbedderSettings(ServerSettings):
     variant: Annotated[str, Field(description="cpu-int8, gpu-fp16 or fp32; empty = the first this machine can run")] = (
         ""
     )
-    providers: Annotated[list[str], Field(min_length=1, description="ONNX Runtime providers, tried in order")] = [
+    providers: Annotated[tuple[str, ...], Field(min_length=1, description="ONNX Runtime providers, tried in order")] = (
         "CUDAExecutionProvider",
         "CPUExecutionProvider",
-    ]
+    )
     threads: Annotated[int, Field(ge=0, description="inference threads; 0 = the cores this process may use")] = 0
     max_batch_images: Annotated[int, Field(ge=1, le=1024)] = 32
     interactive_queue_images: Annotated[int, Field(ge=1, description="beyond: RESOURCE_EXHAUSTED")] = 256

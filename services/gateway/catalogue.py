@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-import grpc.aio
-
 from services.gateway import metrics
 from services.gateway.directory import Directory
 from vitrine.images import MAX_BYTES
 from vitrine.index.pictures import Pictures
+from vitrine.runtime.context import Context
 from vitrine.runtime.errors import BadImage, InvalidArgument, UnknownIndex, VitrineError, status_name
 from vitrine.stream import codec
 from vitrine.stream.events import ImageRef, Upsert
@@ -41,7 +40,7 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
         self._threads = threads
 
     async def Publish(
-        self, request_iterator: AsyncIterator[pb.CatalogueEvent], context: grpc.aio.ServicerContext
+        self, request_iterator: AsyncIterator[pb.CatalogueEvent], context: Context
     ) -> AsyncIterator[pb.PublishAck]:
         waiting: asyncio.Queue[pb.CatalogueEvent | None] = asyncio.Queue(maxsize=_BATCH_EVENTS)
         reader = asyncio.create_task(_read(request_iterator, waiting))
@@ -54,7 +53,7 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
             reader.cancel()
 
     async def ListDeadLetters(
-        self, request: pb.ListDeadLettersRequest, context: grpc.aio.ServicerContext
+        self, request: pb.ListDeadLettersRequest, context: Context
     ) -> AsyncIterator[pb.DeadLetter]:
         self._directory.get(request.index)
         since = {place.partition: place.offset for place in request.since}

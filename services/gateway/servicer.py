@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import grpc.aio
-
 from services.gateway.blend import blended, coverage_of
 from services.gateway.directory import Directory
 from services.gateway.fanout import Fanout
 from services.gateway.query import QueryResolver
 from vitrine.index.pictures import Pictures
 from vitrine.index.settings import IndexSettings
+from vitrine.runtime.context import Context, remaining_s
 from vitrine.runtime.errors import InvalidArgument, NotFound
 from vitrine.v1 import gateway_pb2 as pb
 from vitrine.v1 import gateway_pb2_grpc, searcher_pb2
@@ -38,7 +37,7 @@ class VisualSearchServicer(gateway_pb2_grpc.VisualSearchServicer):
         self._pictures = pictures
         self._default_timeout_s = default_timeout_s
 
-    async def Search(self, request: pb.SearchRequest, context: grpc.aio.ServicerContext) -> pb.SearchResponse:
+    async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
         index = self._directory.get(request.index)
         _check_at_least(request.at_least, index)
         query = await self._resolver.resolved(request, index, self._timeout_s(context))
@@ -51,9 +50,7 @@ class VisualSearchServicer(gateway_pb2_grpc.VisualSearchServicer):
         answers, failures = await self._fanout.search(call, range(index.partitions), self._timeout_s(context))
         return blended(answers, failures, index, query.k, request.require_complete)
 
-    async def GetProduct(
-        self, request: pb.GetProductRequest, context: grpc.aio.ServicerContext
-    ) -> pb.GetProductResponse:
+    async def GetProduct(self, request: pb.GetProductRequest, context: Context) -> pb.GetProductResponse:
         index = self._directory.get(request.index)
         _check_at_least(request.at_least, index)
         product = await self._resolver.product(
@@ -61,9 +58,7 @@ class VisualSearchServicer(gateway_pb2_grpc.VisualSearchServicer):
         )
         return pb.GetProductResponse(product=product)
 
-    async def GetThumbnail(
-        self, request: pb.GetThumbnailRequest, context: grpc.aio.ServicerContext
-    ) -> pb.GetThumbnailResponse:
+    async def GetThumbnail(self, request: pb.GetThumbnailRequest, context: Context) -> pb.GetThumbnailResponse:
         self._directory.get(request.index)
         if len(request.sha256) != SHA256_BYTES:
             raise InvalidArgument("sha256", f"has {len(request.sha256)} bytes, expected {SHA256_BYTES}")
@@ -72,13 +67,11 @@ class VisualSearchServicer(gateway_pb2_grpc.VisualSearchServicer):
             raise NotFound(f"sha256: no thumbnail of {request.sha256.hex()}")
         return pb.GetThumbnailResponse(webp=webp)
 
-    async def GetIndexStatus(
-        self, request: pb.GetIndexStatusRequest, context: grpc.aio.ServicerContext
-    ) -> pb.GetIndexStatusResponse:
+    async def GetIndexStatus(self, request: pb.GetIndexStatusRequest, context: Context) -> pb.GetIndexStatusResponse:
         index = self._directory.get(request.index)
         await self._fanout.refresh()
         newest: dict[int, searcher_pb2.PartitionStatus] = {}
-        failures = []
+        failures: list[searcher_pb2.PartitionFailure] = []
         for status in self._fanout.statuses():
             failures += status.failures
             for partition in status.partitions:
@@ -101,9 +94,8 @@ class VisualSearchServicer(gateway_pb2_grpc.VisualSearchServicer):
             log_id=self._log_id,
         )
 
-    def _timeout_s(self, context: grpc.aio.ServicerContext) -> float:
-        remaining_s = context.time_remaining()
-        return self._default_timeout_s if remaining_s is None else float(remaining_s)
+    def _timeout_s(self, context: Context) -> float:
+        return remaining_s(context, self._default_timeout_s)
 
 
 def _check_at_least(positions: object, index: IndexSettings) -> None:

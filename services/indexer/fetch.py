@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import cache
 from http.client import HTTPException, HTTPResponse
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -31,6 +32,7 @@ _UNQUOTED: Final = "/%:@!$&'()*+,;=?"
 _HEADERS: Final = "User-Agent: vitrine-indexer\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_tls: Final = cache(ssl.create_default_context)
 
 
 class RefusedUri(BadImage):
@@ -53,7 +55,6 @@ class UriFetcher:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._allow_private = allow_private
-        self._tls = ssl.create_default_context()
         self._stores: dict[str, ObjectStore] = {}
 
     def fetch(self, uri: str) -> bytes:
@@ -106,13 +107,12 @@ class UriFetcher:
                 if untried == 1:
                     raise
         sock.settimeout(_left_s(end_s))
-        return self._tls.wrap_socket(sock, server_hostname=at.host) if at.scheme == "https" else sock
+        return _tls().wrap_socket(sock, server_hostname=at.host) if at.scheme == "https" else sock
 
     def _body(self, response: HTTPResponse, at: _Place) -> bytes:
-        if response.status in (408, 425, 429) or response.status >= 500:
-            raise Unavailable(f"{at.origin} answered {response.status}")
         if response.status != 200:
-            raise RefusedUri(f"{at.origin} answered {response.status}")
+            transient = response.status in (408, 425, 429) or response.status >= 500
+            raise (Unavailable if transient else RefusedUri)(f"{at.origin} answered {response.status}")
         self._check_size(response.length or 0)
         data = bytearray()
         while chunk := response.read(64 * 1024):
@@ -123,18 +123,17 @@ class UriFetcher:
         return bytes(data)
 
     def _from_bucket(self, at: _Place) -> bytes:
-        import obstore.exceptions
-        import obstore.store
+        from obstore import exceptions, get, store
 
         try:
             if at.origin not in self._stores:  # the caller does the retries
-                self._stores[at.origin] = obstore.store.from_url(at.origin, retry_config={"max_retries": 0})
-            found = obstore.get(self._stores[at.origin], at.path)
+                self._stores[at.origin] = store.from_url(at.origin, retry_config={"max_retries": 0})
+            found = get(self._stores[at.origin], at.path)
             self._check_size(found.meta["size"])
             return bytes(found.bytes())
         except (FileNotFoundError, ValueError) as error:
             raise RefusedUri(f"{at.origin} has no such object") from error
-        except obstore.exceptions.BaseError as error:
+        except exceptions.BaseError as error:
             # Also when permission is denied: keys that expire must not turn a catalogue into dead letters.
             raise Unavailable(f"{at.origin} cannot be read ({str(error).splitlines()[0]})") from error
 

@@ -1,4 +1,4 @@
-"""The steps joined: events are read and embedded while the batch before them is committed, and rolls go on beside both."""
+"""The steps joined: a batch is read and embedded while the one before it is committed; rolls go on beside both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 4: shards and the offset they reach, published together; and rolled shards put in the place of what they merge."""
+"""Step 4: shards and the offset they reach, published together; rolled shards, in the place of what they merge."""
 
 from __future__ import annotations
 

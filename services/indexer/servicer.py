@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc.aio
-
 from services.indexer.pipeline import Pipeline
+from vitrine.runtime.context import Context
 from vitrine.runtime.errors import InvalidArgument, UnknownIndex
 from vitrine.stream.log import EventLog
 from vitrine.v1 import indexer_pb2 as pb
@@ -19,7 +18,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         self._log = log
         self._index = index
 
-    async def Roll(self, request: pb.RollRequest, context: grpc.aio.ServicerContext) -> pb.RollResponse:
+    async def Roll(self, request: pb.RollRequest, context: Context) -> pb.RollResponse:
         self._check(request.index)
         wanted = list(request.partitions) or list(self._pipeline.owned)
         for number in wanted:
@@ -28,9 +27,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
         rolled = [await self._pipeline.roll_partition(self._pipeline.owned[number], now=True) for number in wanted]
         return pb.RollResponse(rows_rolled=sum(rolled))
 
-    async def GetStatus(
-        self, request: pb.IndexerStatusRequest, context: grpc.aio.ServicerContext
-    ) -> pb.IndexerStatusResponse:
+    async def GetStatus(self, request: pb.IndexerStatusRequest, context: Context) -> pb.IndexerStatusResponse:
         self._check(request.index)
         response = pb.IndexerStatusResponse()
         for number, owned in self._pipeline.owned.items():

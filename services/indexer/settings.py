@@ -34,6 +34,8 @@ class IndexerSettings(ServerSettings):
     roll_idle_s: Annotated[float, Field(gt=0)] = 5.0
     roll_age_s: Annotated[float, Field(gt=0, description="age at which any fresh shard is rolled")] = 600.0
 
-    uri_allow: Annotated[list[str], Field(description="prefixes of URIs that may be fetched; none = no URI is")] = []
+    uri_allow: Annotated[
+        tuple[str, ...], Field(description="prefixes of URIs that may be fetched; none = no URI is")
+    ] = ()
     uri_allow_private: Annotated[bool, Field(description="allow URIs on private addresses")] = False
     uri_timeout_s: Annotated[float, Field(gt=0)] = 10.0

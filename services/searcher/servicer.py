@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
-import grpc.aio
 import numpy as np
 
 from services.searcher import metrics
 from services.searcher.shard_set import ShardSet, View
 from vitrine.index.settings import IndexSettings
 from vitrine.ranking import merged
+from vitrine.runtime.context import Context, remaining_s
 from vitrine.runtime.errors import InvalidArgument, Unavailable, UnknownIndex
 from vitrine.shards.records import Hit, ProductVersion
 from vitrine.stream.codec import attribute_to_message, timestamp
@@ -45,35 +45,31 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         self._shard_set = shard_set
         self._threads = threads
 
-    async def Search(
-        self, request: pb.SearcherSearchRequest, context: grpc.aio.ServicerContext
-    ) -> pb.SearcherSearchResponse:
+    async def Search(self, request: pb.SearcherSearchRequest, context: Context) -> pb.SearcherSearchResponse:
         index = self._index(request.index)
         queries = _queries(request.queries, index.dim)
         response = pb.SearcherSearchResponse(model_id=index.model_id)
         wanted = request.partitions or self._shard_set.partitions
-        views = await self._views(wanted, request.at_least, index, context, response.failures)
+        views, failures = await self._views(wanted, request.at_least, index, context)
+        response.failures.extend(failures)
         await asyncio.get_running_loop().run_in_executor(self._threads, _search, views, queries, response)
         return response
 
-    async def GetProducts(
-        self, request: pb.GetProductsRequest, context: grpc.aio.ServicerContext
-    ) -> pb.GetProductsResponse:
+    async def GetProducts(self, request: pb.GetProductsRequest, context: Context) -> pb.GetProductsResponse:
         index = self._index(request.index)
         if not 1 <= len(request.product_ids) <= MAX_PRODUCT_IDS:
             raise InvalidArgument("product_ids", f"has {len(request.product_ids)}, 1 to {MAX_PRODUCT_IDS} are accepted")
         homes = {product_id: partition_of(product_id, index.partitions) for product_id in request.product_ids}
         response = pb.GetProductsResponse(model_id=index.model_id)
-        views = await self._views(sorted(set(homes.values())), request.at_least, index, context, response.failures)
+        views, failures = await self._views(sorted(set(homes.values())), request.at_least, index, context)
+        response.failures.extend(failures)
         for product_id, partition in homes.items():
             version = views[partition].snapshot.product(product_id) if partition in views else None
             if version is not None:
                 response.products.append(_product(version, partition, request.with_vectors))
         return response
 
-    async def GetStatus(
-        self, request: pb.SearcherStatusRequest, context: grpc.aio.ServicerContext
-    ) -> pb.SearcherStatusResponse:
+    async def GetStatus(self, request: pb.SearcherStatusRequest, context: Context) -> pb.SearcherStatusResponse:
         index = self._index(request.index)
         response = pb.SearcherStatusResponse(model_id=index.model_id)
         for partition in self._shard_set.partitions:
@@ -97,26 +93,25 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         partitions: Iterable[int],
         at_least: Sequence[catalogue_pb2.LogPosition],
         index: IndexSettings,
-        context: grpc.aio.ServicerContext,
-        failures: list[pb.PartitionFailure],
-    ) -> dict[int, View]:
-        """A view of each partition that can answer; `failures` receives the others."""
+        context: Context,
+    ) -> tuple[dict[int, View], list[pb.PartitionFailure]]:
+        """A view of each partition that can answer, and why the others cannot."""
         behind = await self._behind(at_least, set(partitions), index, context) if at_least else {}
-        views = {}
+        views, failures = {}, []
         for partition in partitions:
             view: View | str = behind.get(partition) or self._shard_set.view(partition)
             if isinstance(view, str):
                 failures.append(pb.PartitionFailure(partition=partition, reason=view))
             else:
                 views[partition] = view
-        return views
+        return views, failures
 
     async def _behind(
         self,
         at_least: Sequence[catalogue_pb2.LogPosition],
         partitions: set[int],
         index: IndexSettings,
-        context: grpc.aio.ServicerContext,
+        context: Context,
     ) -> dict[int, str]:
         """Why partitions that did not reach `at_least` in time cannot answer."""
         places: dict[int, int] = {}
@@ -125,8 +120,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
                 raise InvalidArgument(f"at_least[{number}].partition", f"is not below {index.partitions}")
             if place.partition in partitions:
                 places[place.partition] = max(places.get(place.partition, 0), place.offset)
-        remaining_s = context.time_remaining()
-        timeout_s = max(0.0, (_NO_DEADLINE_S if remaining_s is None else remaining_s) - DEADLINE_MARGIN_S)
+        timeout_s = max(0.0, remaining_s(context, _NO_DEADLINE_S) - DEADLINE_MARGIN_S)
         reached = await asyncio.gather(*(self._shard_set.reached(*place, timeout_s) for place in places.items()))
         return {
             partition: f"offset {offset} is not indexed yet"

@@ -17,7 +17,7 @@ class SearcherSettings(ServerSettings):
 
     store: Annotated[str, Field(description="where the index lies: a folder, s3://, gs:// or az://")]
     index: str = DEFAULT_INDEX
-    partitions: Annotated[list[int], Field(description="partitions served here; none named = all")] = []
+    partitions: Annotated[tuple[int, ...], Field(description="partitions served here; none named = all")] = ()
     cache: Annotated[Path, Field(description="folder for shards of a remote store")] = Path("run/cache")
     probe_interval_s: Annotated[float, Field(gt=0, description="how often the next manifest is looked for")] = 0.2
     list_interval_s: Annotated[float, Field(gt=0, description="how often manifests are listed")] = 30.0

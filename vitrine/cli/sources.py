@@ -45,7 +45,7 @@ class Catalogue:
 
 
 def open_catalogue(path: Path, category: str = "category") -> Catalogue:
-    """Reads what `path` is. `category`: the column that is the product's category. Raises ConfigError (field `path`)."""
+    """Reads what `path` is. `category`: the column that is a product's category. Raises ConfigError (field `path`)."""
     if path.is_dir():
         return _folder(path)
     if not path.is_file():

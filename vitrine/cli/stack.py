@@ -43,6 +43,7 @@ class StackSettings:
     port: int = 0
     store: str = ""
     indexer_options: tuple[str, ...] = ()
+    embedder_only: bool = False
 
     @property
     def store_url(self) -> str:
@@ -162,6 +163,8 @@ class Stack:
         stream = ["--stream", str(settings.folder / "stream.sqlite"), "--partitions", str(settings.partitions)]
         cache = ["--cache", str(settings.folder / "cache")]
         embedder = self._add("embedder", ["--model", str(settings.model)])
+        if settings.embedder_only:
+            return
         searchers = [
             self._add(name, [*store, *cache]).grpc
             for name in (f"searcher{number or ''}" for number in range(settings.searchers))
@@ -223,7 +226,7 @@ def known_addresses(folder: Path) -> dict[str, Any]:
     return addresses
 
 
-def _serving(health: health_pb2_grpc.HealthStub) -> bool:
+def _serving(health: Any) -> bool:
     try:
         response = health.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
     except grpc.RpcError:

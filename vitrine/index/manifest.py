@@ -24,7 +24,7 @@ class ShardEntry:
     kind: Kind
     rows: int
     tombstones: int
-    bytes: int
+    size_bytes: int
     facts_xxh3: str
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -38,7 +37,7 @@ class Shelf:
             kind=facts.kind,
             rows=facts.rows,
             tombstones=facts.tombstones,
-            bytes=facts.bytes,
+            size_bytes=facts.size_bytes,
             facts_xxh3=xxhash.xxh3_64_hexdigest(data),
         )
 
@@ -72,7 +71,7 @@ class Shelf:
             facts_data = self._copied(entry, FACTS_FILE, partial, None)
             for name, facts in ShardFacts.from_json(facts_data, f"shard {entry.shard_id}").files.items():
                 self._copied(entry, name, partial, facts.sha256)
-            os.rename(partial, folder)
+            partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return folder

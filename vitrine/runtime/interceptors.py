@@ -6,11 +6,12 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
 
+from vitrine.runtime.context import Context
 from vitrine.runtime.errors import ResourceExhausted, VitrineError, status_name
 from vitrine.runtime.logs import logger
 from vitrine.runtime.metrics import CallMetrics
@@ -30,7 +31,7 @@ class Edge(grpc.aio.ServerInterceptor):
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]], details: grpc.HandlerCallDetails
     ) -> Handler:
         handler = await continuation(details)
-        name = cast(str, details.method)
+        name = details.method
         if handler is None or not name.startswith("/vitrine."):
             return handler
         method = name.rsplit("/", 1)[1]
@@ -47,12 +48,12 @@ class Edge(grpc.aio.ServerInterceptor):
         )
 
     def _unary(self, inner: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Awaitable[Any]]:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        async def call(request: Any, context: Context) -> Any:
             started, code = time.perf_counter(), "OK"
             self._metrics.in_flight.inc()
             try:
                 return await inner(request, context)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  (becomes a status, or is raised again)
                 code = code_of(error)
                 await _abort(error, method, context)
             finally:
@@ -62,7 +63,7 @@ class Edge(grpc.aio.ServerInterceptor):
         return call
 
     def _streaming(self, inner: Callable[..., AsyncIterator[Any]], method: str) -> Callable[..., AsyncIterator[Any]]:
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             started, code = time.perf_counter(), "OK"
             self._metrics.in_flight.inc()
             try:
@@ -71,7 +72,7 @@ class Edge(grpc.aio.ServerInterceptor):
             except GeneratorExit:
                 code = "CANCELLED"
                 raise
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  (becomes a status, or is raised again)
                 code = code_of(error)
                 await _abort(error, method, context)
             finally:
@@ -94,7 +95,7 @@ def code_of(error: BaseException) -> str:
     return "INTERNAL"
 
 
-async def _abort(error: BaseException, method: str, context: grpc.aio.ServicerContext) -> NoReturn:
+async def _abort(error: BaseException, method: str, context: Context) -> NoReturn:
     if isinstance(error, asyncio.CancelledError | grpc.aio.AbortError | KeyboardInterrupt | SystemExit):
         raise error
     code = grpc.StatusCode[code_of(error)]

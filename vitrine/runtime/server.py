@@ -61,7 +61,7 @@ def run(settings: ServerSettings, build: Callable[[], Awaitable[Service]], name:
     try:
         return _runner(_serve(settings, build))
     except VitrineError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)  # noqa: T201  (the one line an operator sees)
         return EXIT_CONFIG
 
 
@@ -70,7 +70,7 @@ def main(name: str, start: Callable[[], int]) -> None:
     try:
         sys.exit(start())
     except ConfigError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)  # noqa: T201  (the one line an operator sees)
         sys.exit(EXIT_CONFIG)
 
 
@@ -133,7 +133,7 @@ def _listening(settings: ServerSettings, service: Service, health: Any) -> grpc.
 
 async def _stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:
     """A server started by `vitrine up` does not outlive it, however that ended."""
-    while parent_pid and os.getppid() == parent_pid:
+    while parent_pid and os.getppid() == parent_pid:  # noqa: ASYNC110  (the kernel sends no event for it)
         await asyncio.sleep(_PARENT_INTERVAL_S)
     if parent_pid:
         stop.set()
@@ -160,8 +160,9 @@ async def _set_health(service: Service, health: Any, serving: bool) -> None:
 
 async def _until_stopped(stop: asyncio.Event, tasks: Sequence[asyncio.Future[None]]) -> bool:
     """Waits for a signal or for background work to end. True if background work failed."""
-    stopped = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopped = asyncio.ensure_future(stop.wait())
+    waited: list[asyncio.Future[Any]] = [stopped, *tasks]
+    done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     for task in tasks:
         if task in done and not task.cancelled() and (error := task.exception()) is not None:

@@ -36,7 +36,7 @@ def parse(kind: type[Settings], program: str, arguments: Sequence[str] | None = 
         source: CliSettingsSource[Settings] = CliSettingsSource(
             kind, cli_prog_name=program, cli_parse_args=list(sys.argv[1:] if arguments is None else arguments)
         )
-        return kind(_cli_settings_source=source)  # type: ignore[call-arg]  # pydantic-settings' documented way in
+        return kind(_cli_settings_source=source)  # pydantic-settings' documented way in
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(".".join(str(part) for part in first["loc"]), first["msg"]) from error

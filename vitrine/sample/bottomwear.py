@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from vitrine.sample.canvas import Canvas
-from vitrine.sample.relief import Form
-from vitrine.sample.curves import Points, along, box, ellipse, flipped, mirrored, ribbon, smooth
+from vitrine.sample.curves import Points, along, box, ellipse, flipped, mirrored, smooth
 from vitrine.sample.fabric import Fabric
 from vitrine.sample.look import Drawer, Look
+from vitrine.sample.motifs import badge
 from vitrine.sample.palette import RGB, contrasting, darker, lighter
+from vitrine.sample.relief import Form
 
 LEG: Final = Form(round_px=22, rise=8, lift=0.2, tube=True)
 BAND: Final = Form(round_px=6, rise=2.5, lift=0.3)
@@ -136,6 +137,8 @@ def track_pants(canvas: Canvas, look: Look) -> None:
             canvas.part(flipped(cuff) if mirror else cuff, darker(cloth.base, 0.2), BAND)
     _waistband(canvas, cloth, cut, 18, loops=False)
     _drawstring(canvas, cut.top + 14, lighter(look.accent, 0.3), 46)
+    if look.product.pattern == "printed":
+        badge(canvas, look, (-36, 92), 13)
 
 
 def leggings(canvas: Canvas, look: Look) -> None:

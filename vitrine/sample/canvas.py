@@ -1,8 +1,8 @@
 """A canvas on which products are built from parts.
 
-Colours and outlines are painted at three times the final size and reduced at the end, which gives smooth edges. Volume is
-separate (relief.py), so every part gets its highlight, its shade and its soft edge from one lamp, and a second view can
-be lit differently.
+Colours and outlines are painted at three times the final size and reduced at the end, which gives smooth edges. Volume
+is separate (relief.py), so every part gets its highlight, its shade and its soft edge from one lamp, and a second view
+can be lit differently.
 """
 
 from __future__ import annotations
@@ -144,7 +144,13 @@ class Canvas:
         return picture.convert("RGBA")
 
     def _paste(
-        self, placed: Points, fabric: Fabric, holes: Sequence[Points], within: Points | None, edge: float, opacity: float,
+        self,
+        placed: Points,
+        fabric: Fabric,
+        holes: Sequence[Points],
+        within: Points | None,
+        edge: float,
+        opacity: float,
         degrees: float,
     ) -> None:
         """Paint a part that is more than one plain polygon, through a stencil."""
@@ -175,12 +181,13 @@ def grain(kind: str) -> Grid:
     soft = smoothed(noise)
     if kind == "knit":
         stitch = np.sin(x * np.float32(2.1)) * np.sin(y * np.float32(1.4) + np.abs(np.mod(x, 3) - np.float32(1.5)))
-        return 1 + np.float32(0.05) * stitch + np.float32(0.04) * soft
+        knit: Grid = 1 + np.float32(0.05) * stitch + np.float32(0.04) * soft
+        return knit
     if kind == "leather":
-        return 1 + np.float32(0.05) * soft + np.float32(0.06) * smoothed(smoothed(soft))
+        return 1 + np.float32(0.03) * soft + np.float32(0.05) * smoothed(smoothed(soft))
     if kind == "cotton":
         return 1 + np.float32(0.04) * soft + np.float32(0.01) * noise
-    return np.ones_like(noise)
+    return np.ones((HEIGHT, WIDTH), dtype=np.float32)
 
 
 def _woven(fabric: Fabric, x: Grid, y: Grid) -> Image.Image:

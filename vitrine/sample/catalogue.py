@@ -41,7 +41,7 @@ _CLOTH: Final = (
     "Black", "White", "Grey", "Navy Blue", "Blue", "Red", "Green", "Yellow", "Pink", "Purple", "Brown", "Orange",
     "Beige", "Olive", "Maroon", "Teal",
 )  # fmt: skip
-_LEATHER: Final = ("Black", "Brown", "Beige", "Maroon", "Navy Blue", "Red", "Grey", "White", "Olive")
+_LEATHER: Final = ("Black", "Brown", "Beige", "Maroon", "Navy Blue", "Red", "Grey", "White", "Olive", "Orange", "Green")
 _BRIGHT: Final = (
     "Black",
     "Red",
@@ -79,7 +79,7 @@ _FRAMES: Final = (
     "Grey",
     "Navy Blue",
     "Red",
-    "White",
+    "Orange",
     "Purple",
     "Green",
     "Blue",
@@ -103,6 +103,15 @@ _SKIN: Final = (
     "Teal",
 )
 
+_PLAIN: Final = ("plain", "striped", "dotted", "floral", "checked")
+_CANVAS: Final = ("plain", "striped", "checked", "dotted", "floral", "printed")
+_MESH: Final = ("plain", "striped", "chevron", "colour block", "dotted")
+_TOTES: Final = ("printed", "striped", "plain", "floral", "dotted", "colour block")
+_PACKS: Final = ("plain", "printed", "colour block", "floral", "dotted", "chevron")
+_EVENING: Final = ("plain", "striped", "dotted", "floral", "chevron", "checked")
+_BLOUSES: Final = ("floral", "plain", "dotted", "striped", "chevron", "printed")
+_CREW: Final = ("plain", "striped", "argyle", "dotted", "printed", "chevron")
+_KNEE: Final = ("striped", "plain", "argyle", "dotted", "chevron", "floral")
 _PRINTS: Final = ("plain", "striped", "printed", "checked", "dotted", "chevron", "floral", "colour block")
 _SHIRTING: Final = ("checked", "pinstriped", "plain", "striped", "dotted", "floral")
 _KNITS: Final = ("plain", "striped", "chevron", "argyle", "colour block", "dotted")
@@ -127,23 +136,23 @@ ARTICLES: Final[dict[str, tuple[Article, ...]]] = {
         Article("Polos", "Polo Shirt", 18, 48, _CLOTH, ("plain", "striped", "colour block", "dotted", "printed")),
         Article("Sweatshirts", "Hooded Sweatshirt", 28, 75, _CLOTH, ("printed", "plain", "colour block", "striped")),
         Article("Sweaters", "V-neck Sweater", 32, 95, _CLOTH, _KNITS),
-        Article("Jackets", "Bomber Jacket", 48, 150, _CLOTH, ("plain", "colour block", "checked", "pinstriped")),
-        Article("Tops", "Sleeveless Top", 14, 40, _CLOTH, ("floral", "plain", "dotted", "striped", "chevron", "printed")),
+        Article("Jackets", "Bomber Jacket", 48, 150, _CLOTH, ("plain", "colour block", "checked", "printed")),
+        Article("Tops", "Sleeveless Top", 14, 40, _CLOTH, _BLOUSES),
     ),
     "Shoes": (
-        Article("Casual Shoes", "Canvas Sneakers", 25, 80, _CLOTH, ("plain", "striped", "checked", "dotted", "floral", "printed")),
-        Article("Sports Shoes", "Running Shoes", 40, 140, _CLOTH, ("plain", "striped", "chevron", "colour block", "dotted")),
+        Article("Casual Shoes", "Canvas Sneakers", 25, 80, _CLOTH, _CANVAS),
+        Article("Sports Shoes", "Running Shoes", 40, 140, _CLOTH, _MESH),
         Article("Formal Shoes", "Leather Shoes", 55, 180, _LEATHER),
-        Article("Heels", "Heels", 35, 130, _BRIGHT, ("plain", "dotted", "striped", "floral", "checked")),
+        Article("Heels", "Heels", 35, 130, _BRIGHT, _PLAIN),
         Article("Boots", "Ankle Boots", 60, 190, _LEATHER),
-        Article("Flats", "Ballerinas", 22, 70, _BRIGHT, ("plain", "striped", "dotted", "floral", "checked")),
+        Article("Flats", "Ballerinas", 22, 70, _BRIGHT, _PLAIN),
         Article("Sandals", "Sandals", 18, 65, _BRIGHT),
     ),
     "Bags": (
-        Article("Handbags", "Handbag", 40, 220, _BRIGHT, ("plain", "checked", "dotted", "floral", "striped")),
-        Article("Totes", "Tote Bag", 18, 90, _CLOTH, ("printed", "striped", "plain", "floral", "dotted", "colour block")),
-        Article("Backpacks", "Backpack", 28, 120, _CLOTH, ("plain", "printed", "colour block", "floral", "dotted", "chevron")),
-        Article("Clutches", "Clutch", 20, 95, _BRIGHT, ("plain", "striped", "dotted", "floral", "chevron", "checked")),
+        Article("Handbags", "Handbag", 40, 220, _BRIGHT, _PLAIN),
+        Article("Totes", "Tote Bag", 18, 90, _CLOTH, _TOTES),
+        Article("Backpacks", "Backpack", 28, 120, _CLOTH, _PACKS),
+        Article("Clutches", "Clutch", 20, 95, _BRIGHT, _EVENING),
         Article("Messenger Bags", "Messenger Bag", 35, 130, _CLOTH, ("plain", "checked", "printed", "colour block")),
         Article("Duffel Bags", "Duffel Bag", 32, 140, _CLOTH, ("plain", "striped", "printed", "checked")),
     ),
@@ -151,13 +160,13 @@ ARTICLES: Final[dict[str, tuple[Article, ...]]] = {
         Article("Jeans", "Jeans", 30, 110, _DENIM, ("washed", "plain", "ripped")),
         Article("Trousers", "Trousers", 32, 95, _FORMAL, ("plain", "pinstriped", "checked")),
         Article("Shorts", "Shorts", 15, 45, _CLOTH, ("plain", "checked", "striped", "floral", "dotted")),
-        Article("Skirts", "Skirt", 18, 65, _CLOTH, ("plain", "floral", "checked", "dotted", "striped", "chevron")),
-        Article("Track Pants", "Track Pants", 20, 60, _CLOTH, ("plain", "colour block")),
+        Article("Skirts", "Skirt", 18, 65, _CLOTH, _EVENING),
+        Article("Track Pants", "Track Pants", 20, 60, _CLOTH, ("plain", "printed")),
         Article("Leggings", "Leggings", 10, 35, _CLOTH, ("plain", "floral", "striped", "chevron", "dotted")),
     ),
     "Watches": (
         Article("Leather Watches", "Leather Watch", 60, 240, _LEATHER, ("plain", "striped", "two tone")),
-        Article("Steel Watches", "Steel Watch", 90, 420, _METAL, ("plain", "two tone")),
+        Article("Steel Watches", "Steel Watch", 90, 420, _METAL, ("plain", "two tone", "studded")),
         Article("Chronographs", "Chronograph", 120, 480, _BRIGHT, ("plain", "two tone")),
         Article("Dress Watches", "Dress Watch", 70, 320, _BRIGHT, ("plain", "striped")),
         Article("Digital Watches", "Digital Watch", 25, 110, _BRIGHT, ("plain", "two tone", "striped")),
@@ -187,9 +196,9 @@ ARTICLES: Final[dict[str, tuple[Article, ...]]] = {
         Article("Spectacles", "Spectacles", 40, 190, _FRAMES, ("plain", "tortoise", "two tone")),
     ),
     "Socks": (
-        Article("Crew Socks", "Crew Socks", 4, 14, _CLOTH, ("plain", "striped", "argyle", "dotted", "printed", "chevron")),
+        Article("Crew Socks", "Crew Socks", 4, 14, _CLOTH, _CREW),
         Article("Ankle Socks", "Ankle Socks", 3, 11, _CLOTH, ("plain", "striped", "dotted", "colour block")),
-        Article("Knee Socks", "Knee Socks", 5, 18, _CLOTH, ("striped", "plain", "argyle", "dotted", "chevron", "floral")),
+        Article("Knee Socks", "Knee Socks", 5, 18, _CLOTH, _KNEE),
     ),
 }  # fmt: skip
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from vitrine.sample.canvas import Canvas
-from vitrine.sample.relief import Form
 from vitrine.sample.curves import Points, box, closed, ellipse, ribbon, smooth
 from vitrine.sample.fabric import Fabric
 from vitrine.sample.look import Drawer, Look
-from vitrine.sample.metalwork import METALS
 from vitrine.sample.palette import RGB, darker, lighter, luma
+from vitrine.sample.relief import Form
 
 Solid: TypeAlias = Sequence[tuple[float, float, float]]
 

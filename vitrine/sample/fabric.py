@@ -95,7 +95,7 @@ def _floral(f: Fabric, x: Field, y: Field) -> Layers:
     u, v, row = _cells(x, y, f.period_px * 1.15)
     radius = np.hypot(u, v)
     turn = np.arctan2(v, u) + row
-    petal = np.float32(f.period_px * 0.36) * (np.float32(0.72) + np.float32(0.28) * np.cos(5 * turn))
+    petal = np.float32(f.period_px * 0.4) * (np.float32(0.5) + np.float32(0.5) * np.abs(np.cos(np.float32(2.5) * turn)))
     leaf = np.hypot(u - np.float32(f.period_px * 0.42), (v - np.float32(f.period_px * 0.34)) * 2)
     yield mixed(f.base, (70, 120, 70), 0.7), np.clip(np.float32(f.period_px * 0.17 + 0.5) - leaf, 0, 1)
     yield f.accent, np.clip(petal - radius + np.float32(0.5), 0, 1)

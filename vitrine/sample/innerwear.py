@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from vitrine.sample.canvas import Canvas
-from vitrine.sample.relief import Form
 from vitrine.sample.curves import Points, along, box, ellipse, flipped, mirrored, ribbon, smooth
-from vitrine.sample.fabric import Fabric
 from vitrine.sample.look import Drawer, Look
 from vitrine.sample.palette import RGB, contrasting, darker, lighter
+from vitrine.sample.relief import Form
 
 BODY: Final = Form(round_px=24, rise=8, lift=0.2)
 BAND: Final = Form(round_px=7, rise=3, lift=0.35)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from vitrine.sample.canvas import Canvas
-from vitrine.sample.relief import Form
-from vitrine.sample.curves import Points, along, box, closed, ellipse, mirrored, moved, ribbon, smooth, turned
+from vitrine.sample.curves import Points, along, box, closed, ellipse, flipped, mirrored, moved, ribbon, smooth, turned
 from vitrine.sample.look import Drawer, Look
 from vitrine.sample.metalwork import FITTING, METAL_NAMES, METALS, POLISHED, bead, chain, gem, ring
 from vitrine.sample.palette import RGB, darker, lighter
+from vitrine.sample.relief import Form
 
 CUTS: Final = ("round", "oval", "square", "drop")
 
@@ -226,15 +226,8 @@ def bangle(canvas: Canvas, look: Look) -> None:
 
 
 def _hanging(wide: float, deep: float) -> Points:
-    return smooth(
-        (-wide * 0.72, 14),
-        (-wide, 90),
-        (-wide * 0.8, deep - 62),
-        (0, deep),
-        (wide * 0.8, deep - 62),
-        (wide, 90),
-        (wide * 0.72, 14),
-    )
+    left = [(-wide * 0.72, 14.0), (-wide, 90.0), (-wide * 0.86, deep - 74), (-wide * 0.46, deep - 16)]
+    return smooth(*left, (0, deep), *flipped(left))
 
 
 def _beads(canvas: Canvas, line: Points, colour: RGB, metal: RGB, radius: float) -> None:

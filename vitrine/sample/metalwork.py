@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from vitrine.sample.canvas import Canvas
-from vitrine.sample.relief import Form
 from vitrine.sample.curves import Points, box, ellipse, moved, smooth, turned
 from vitrine.sample.palette import COLOURS, RGB, darker, lighter
+from vitrine.sample.relief import Form
 
 METAL_NAMES: Final = ("Gold", "Silver", "Rose Gold", "Bronze")
 METALS: Final[tuple[RGB, ...]] = tuple(COLOURS[name] for name in METAL_NAMES)

@@ -7,7 +7,7 @@ from typing import Final
 from vitrine.sample.canvas import Canvas
 from vitrine.sample.curves import Point, Points, box, ellipse, moved, smooth, turned
 from vitrine.sample.look import Look
-from vitrine.sample.palette import RGB, lighter, mixed
+from vitrine.sample.palette import RGB, darker, lighter, luma, mixed
 
 MOTIFS: Final = ("sun", "mountain", "star", "waves", "rings", "bars", "bolt", "leaf", "heart")
 
@@ -69,6 +69,7 @@ def _pieces(kind: str, first: RGB, second: RGB) -> list[tuple[Points, RGB]]:
 
 def badge(canvas: Canvas, look: Look, at: Point, radius: float) -> None:
     """A round patch with a motif on it."""
-    canvas.part(ellipse(*at, radius, radius), lighter(look.colour, 0.85))
+    light = luma(look.accent) > 0.6
+    canvas.part(ellipse(*at, radius, radius), darker(look.colour, 0.5) if light else lighter(look.colour, 0.85))
     for outline, _ in _pieces(look.choice("motif kind", MOTIFS), look.accent, look.accent):
         canvas.part(moved([(x * radius * 0.7, y * radius * 0.7) for x, y in outline], *at), look.accent, edge=0)

@@ -59,17 +59,24 @@ class Pose:
 
     def coordinates(self, box: Box, degrees: float = 0) -> tuple[Grid, Grid]:
         """Product coordinates of the final pixels inside a fine box; `degrees` turns the pattern on a part."""
-        x = np.arange(box[0] // FINE, box[2] // FINE, dtype=np.float32)[None, :] + np.float32(0.5 - WIDTH / 2 - self.dx)
-        y = np.arange(box[1] // FINE, box[3] // FINE, dtype=np.float32)[:, None] + np.float32(0.5 - HEIGHT / 2 - self.dy)
+        x = _centres(box[0] // FINE, box[2] // FINE, WIDTH / 2 + self.dx)[None, :]
+        y = _centres(box[1] // FINE, box[3] // FINE, HEIGHT / 2 + self.dy)[:, None]
         c, s = _turn(self.degrees)
         across = (c * x + s * y) * np.float32((-1 if self.mirrored else 1) / self.scale_x)
         down = (c * y - s * x) / np.float32(self.scale_y) + np.float32(HEIGHT / 2)
         if self.yaw_px:
-            across = across - np.float32(self.yaw_px) * np.maximum(0, 1 - (across / 110) ** 2)
+            across = across - np.float32(self.yaw_px) * np.maximum(
+                np.float32(1) - np.square(across / np.float32(110)), 0
+            )
         if degrees:
             c, s = _turn(degrees)
             across, down = c * across + s * down, c * down - s * across
         return across, down
+
+
+def _centres(start: int, stop: int, middle: float) -> Grid:
+    """The middles of a row of pixels, as distances from a point."""
+    return np.arange(start, stop, dtype=np.float32) + np.float32(0.5 - middle)
 
 
 def _turn(degrees: float) -> tuple[np.float32, np.float32]:

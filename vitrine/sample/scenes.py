@@ -16,7 +16,6 @@ from vitrine.sample.palette import COLOURS, RGB, darker, lighter, mixed
 
 WIDTH: Final = 320
 HEIGHT: Final = 400
-FINE: Final = 2
 
 WOODS: Final[tuple[RGB, ...]] = ((176, 132, 88), (136, 96, 62), (206, 172, 130), (100, 72, 52), (190, 180, 166))
 WALLS: Final[tuple[RGB, ...]] = (
@@ -35,8 +34,8 @@ def scene(dice: random.Random) -> Image.Image:
     place = dice.choice(PLACES)(dice)
     for _ in range(dice.randint(4, 7)):
         _put(place, dice, dice.choice(OBJECTS))
-    picture = place.reduce(FINE)
-    return picture.filter(ImageFilter.GaussianBlur(dice.uniform(0.3, 1.6)))
+    # A little blur also stands for antialiasing.
+    return place.filter(ImageFilter.GaussianBlur(dice.uniform(0.7, 1.6)))
 
 
 def _planks(dice: random.Random) -> Image.Image:
@@ -44,13 +43,13 @@ def _planks(dice: random.Random) -> Image.Image:
     wood = dice.choice(WOODS)
     floor = _grained(wood, dice)
     pen = ImageDraw.Draw(floor, "RGBA")
-    step = dice.randint(44, 110)
+    step = dice.randint(22, 55)
     for n, y in enumerate(range(-step, floor.height + step, step)):
         shade = dice.randint(-26, 26)
         pen.rectangle((0, y, floor.width, y + step), fill=(255, 240, 220, shade) if shade > 0 else (30, 20, 10, -shade))
-        pen.line((0, y, floor.width, y), fill=(30, 20, 12, 170), width=3)
-        x = (n * 263) % floor.width
-        pen.line((x, y, x, y + step), fill=(30, 20, 12, 140), width=3)
+        pen.line((0, y, floor.width, y), fill=(30, 20, 12, 170), width=2)
+        x = (n * 131) % floor.width
+        pen.line((x, y, x, y + step), fill=(30, 20, 12, 140), width=2)
     return _turned_floor(floor, dice)
 
 
@@ -60,7 +59,7 @@ def _tiles(dice: random.Random) -> Image.Image:
     second = mixed(first, dice.choice(THINGS), dice.uniform(0.05, 0.5))
     floor = _speckled(first, dice, 8)
     pen = ImageDraw.Draw(floor, "RGBA")
-    size = dice.randint(70, 150)
+    size = dice.randint(35, 75)
     for row in range(floor.height // size + 1):
         for column in range(floor.width // size + 1):
             corner = (column * size, row * size, (column + 1) * size, (row + 1) * size)
@@ -68,7 +67,7 @@ def _tiles(dice: random.Random) -> Image.Image:
                 corner,
                 fill=(*second, 230 if (row + column) % 2 else dice.randint(0, 40)),
                 outline=(*darker(first, 0.45), 200),
-                width=3,
+                width=2,
             )
     return _turned_floor(floor, dice)
 
@@ -81,13 +80,13 @@ def _room(dice: random.Random) -> Image.Image:
     ground = round(picture.height * dice.uniform(0.5, 0.72))
     picture.paste(_planks(dice).crop((0, 0, picture.width, picture.height - ground)), (0, ground))
     pen.rectangle(
-        (0, ground - 26, picture.width, ground), fill=(*lighter(wall, 0.6), 255), outline=(*darker(wall, 0.3), 255)
+        (0, ground - 13, picture.width, ground), fill=(*lighter(wall, 0.6), 255), outline=(*darker(wall, 0.3), 255)
     )
-    left = dice.randint(0, 420)
-    frame = (left, dice.randint(20, 60), left + dice.randint(110, 200), dice.randint(180, 260))
-    pen.rectangle(frame, fill=(*dice.choice(THINGS), 255), outline=(*darker(wall, 0.6), 255), width=10)
-    side = dice.choice((-60, 430))
-    seat = box(side, ground - 190, side + 280, ground + 90, 30)
+    left = dice.randint(0, 210)
+    frame = (left, dice.randint(10, 30), left + dice.randint(55, 100), dice.randint(90, 130))
+    pen.rectangle(frame, fill=(*dice.choice(THINGS), 255), outline=(*darker(wall, 0.6), 255), width=5)
+    side = dice.choice((-30, 215))
+    seat = box(side, ground - 95, side + 140, ground + 45, 15)
     _shape(picture, seat, mixed(dice.choice(THINGS), wall, 0.35))
     return picture
 
@@ -98,51 +97,51 @@ def _blanket(dice: random.Random) -> Image.Image:
     cloth = _speckled(base, dice, 5)
     pen = ImageDraw.Draw(cloth, "RGBA")
     stripe = (*dice.choice(THINGS), dice.randint(50, 120))
-    step, kind = dice.randint(50, 120), dice.randrange(3)
-    for t in range(-40, 820, step):
+    step, kind = dice.randint(25, 60), dice.randrange(3)
+    for t in range(-20, 410, step):
         if kind > 0:
-            pen.line(smooth((t, -10), (t + 14, 260), (t - 12, 540), (t + 8, 810)), fill=stripe, width=step // 3)
+            pen.line(smooth((t, -5), (t + 7, 130), (t - 6, 270), (t + 4, 405)), fill=stripe, width=step // 3)
         if kind > 1:
-            pen.line(smooth((-10, t), (210, t + 12), (430, t - 10), (650, t)), fill=stripe, width=step // 3)
+            pen.line(smooth((-5, t), (105, t + 6), (215, t - 5), (325, t)), fill=stripe, width=step // 3)
     waves = _noise(dice, (7, 6), cloth.size) + 0.6 * _noise(dice, (14, 10), cloth.size)
     slope = np.gradient(waves, axis=1) + np.gradient(waves, axis=0)
-    return _shaded(cloth, 1 + np.clip(slope * 14, -0.3, 0.2))
+    return _shaded(cloth, 1 + np.clip(slope * 7, -0.3, 0.2))
 
 
 def _shelf(dice: random.Random) -> Image.Image:
     """Rows of books behind, a board in front."""
     wood = dice.choice(WOODS)
-    picture = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), darker(wood, 0.55))
+    picture = Image.new("RGB", (WIDTH, HEIGHT), darker(wood, 0.55))
     pen = ImageDraw.Draw(picture)
-    for bottom in (dice.randint(210, 260), dice.randint(520, 580)):
-        x = dice.randint(-20, 10)
+    for bottom in (dice.randint(105, 130), dice.randint(260, 290)):
+        x = dice.randint(-10, 5)
         while x < picture.width:
-            wide, tall = dice.randint(20, 58), dice.randint(130, 215)
+            wide, tall = dice.randint(10, 29), dice.randint(65, 108)
             colour = mixed(dice.choice(THINGS), (120, 110, 100), dice.uniform(0.1, 0.5))
             pen.rectangle((x, bottom - tall, x + wide, bottom), fill=colour, outline=darker(colour, 0.4))
-            pen.rectangle((x + 4, bottom - tall + 20, x + wide - 4, bottom - tall + 32), fill=lighter(colour, 0.5))
-            x += wide + dice.choice((1, 2, 2, 14))
-        pen.rectangle((0, bottom, picture.width, bottom + 26), fill=wood)
-        pen.rectangle((0, bottom + 26, picture.width, bottom + 34), fill=darker(wood, 0.6))
-    table = _grained(wood, dice).crop((0, 0, picture.width, 170))
-    picture.paste(table, (0, picture.height - 170))
-    return picture.filter(ImageFilter.GaussianBlur(dice.uniform(1, 3)))
+            pen.rectangle((x + 2, bottom - tall + 10, x + wide - 2, bottom - tall + 16), fill=lighter(colour, 0.5))
+            x += wide + dice.choice((1, 1, 1, 7))
+        pen.rectangle((0, bottom, picture.width, bottom + 13), fill=wood)
+        pen.rectangle((0, bottom + 13, picture.width, bottom + 17), fill=darker(wood, 0.6))
+    table = _grained(wood, dice).crop((0, 0, picture.width, 85))
+    picture.paste(table, (0, picture.height - 85))
+    return picture.filter(ImageFilter.GaussianBlur(dice.uniform(0.5, 1.5)))
 
 
 def _bokeh(dice: random.Random) -> Image.Image:
     """A street or a shop far out of focus, over a near surface."""
     base = dice.choice([(58, 66, 84), (96, 84, 74), (70, 92, 82), (146, 140, 134)])
-    picture = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), base)
+    picture = Image.new("RGB", (WIDTH, HEIGHT), base)
     pen = ImageDraw.Draw(picture, "RGBA")
     for _ in range(8):
-        x, y = dice.randint(-80, 640), dice.randint(-60, 500)
-        pen.rectangle((x, y, x + dice.randint(60, 220), y + dice.randint(80, 300)), fill=(*dice.choice(THINGS), 150))
-    picture = picture.filter(ImageFilter.BoxBlur(22))
+        x, y = dice.randint(-40, 320), dice.randint(-30, 250)
+        pen.rectangle((x, y, x + dice.randint(30, 110), y + dice.randint(40, 150)), fill=(*dice.choice(THINGS), 150))
+    picture = picture.filter(ImageFilter.BoxBlur(11))
     pen = ImageDraw.Draw(picture, "RGBA")
     for _ in range(26):
-        x, y, r = dice.randint(0, 640), dice.randint(0, 560), dice.randint(10, 46)
+        x, y, r = dice.randint(0, 320), dice.randint(0, 280), dice.randint(5, 23)
         light = lighter(dice.choice(THINGS), 0.55)
-        pen.ellipse((x - r, y - r, x + r, y + r), fill=(*light, dice.randint(50, 120)), outline=(*light, 140), width=3)
+        pen.ellipse((x - r, y - r, x + r, y + r), fill=(*light, dice.randint(50, 120)), outline=(*light, 140), width=1)
     near = round(picture.height * dice.uniform(0.62, 0.8))
     picture.paste(_grained(dice.choice(WOODS), dice).crop((0, near, picture.width, picture.height)), (0, near))
     return picture
@@ -154,11 +153,11 @@ def _garden(dice: random.Random) -> Image.Image:
     ground = _speckled(darker(base, 0.3), dice, 30)
     pen = ImageDraw.Draw(ground)
     for _ in range(520):
-        x, y, tall = dice.randint(0, 640), dice.randint(0, 820), dice.randint(26, 80)
-        lean = dice.randint(-24, 24)
+        x, y, tall = dice.randint(0, 320), dice.randint(0, 410), dice.randint(13, 40)
+        lean = dice.randint(-12, 12)
         blade = mixed(base, dice.choice(((190, 200, 110), (50, 80, 40), (150, 120, 60))), dice.uniform(0, 0.6))
-        pen.line((x, y, x + lean, y - tall), fill=blade, width=dice.randint(3, 7))
-    return ground.filter(ImageFilter.GaussianBlur(1))
+        pen.line((x, y, x + lean, y - tall), fill=blade, width=dice.randint(2, 3))
+    return ground
 
 
 def _book(dice: random.Random) -> list[tuple[Points, RGB]]:
@@ -270,7 +269,7 @@ def _put(place: Image.Image, dice: random.Random, thing: Callable[[random.Random
     turn = dice.uniform(0, 2 * math.pi)
     x = place.width / 2 + math.cos(turn) * place.width * dice.uniform(0.38, 0.52)
     y = place.height / 2 + math.sin(turn) * place.height * dice.uniform(0.36, 0.52)
-    degrees, scale = dice.uniform(-180, 180), dice.uniform(0.9, 1.7)
+    degrees, scale = dice.uniform(-180, 180), dice.uniform(0.5, 0.9)
     for n, (outline, colour) in enumerate(thing(dice)):
         _shape(place, moved(turned(outline, degrees, (0, 0), scale), x, y), colour, shadow=n == 0)
 
@@ -278,13 +277,13 @@ def _put(place: Image.Image, dice: random.Random, thing: Callable[[random.Random
 def _shape(place: Image.Image, outline: Points, colour: RGB, *, shadow: bool = True) -> None:
     """A filled outline, lit from the upper left, with a soft shadow on what lies below."""
     xs, ys = [p[0] for p in outline], [p[1] for p in outline]
-    left, top = round(min(xs)) - 24, round(min(ys)) - 24
-    size = (round(max(xs)) + 32 - left, round(max(ys)) + 32 - top)
+    left, top = round(min(xs)) - 12, round(min(ys)) - 12
+    size = (round(max(xs)) + 16 - left, round(max(ys)) + 16 - top)
     mask = Image.new("L", size)
     ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in outline], fill=255)
     if shadow:
-        soft = mask.filter(ImageFilter.BoxBlur(8)).point([round(v * 0.5) for v in range(256)])
-        place.paste((24, 20, 22), (left + 7, top + 10), soft)
+        soft = mask.filter(ImageFilter.BoxBlur(4)).point([round(v * 0.5) for v in range(256)])
+        place.paste((24, 20, 22), (left + 4, top + 5), soft)
     light = Image.linear_gradient("L").resize(size)
     place.paste(
         Image.composite(
@@ -308,14 +307,14 @@ def _shaded(picture: Image.Image, factor: npt.NDArray[np.float32]) -> Image.Imag
 
 def _speckled(colour: RGB, dice: random.Random, amount: float) -> Image.Image:
     """A wall or a cloth: one colour with soft spots and a slow change of light."""
-    size = (WIDTH * FINE, HEIGHT * FINE)
+    size = (WIDTH, HEIGHT)
     factor = 1 + _noise(dice, (3, 3), size) * 0.07 + _noise(dice, (200, 160), size) * (amount / 255)
     return _shaded(Image.new("RGB", size, colour), factor)
 
 
 def _grained(colour: RGB, dice: random.Random) -> Image.Image:
     """Wood: streaks along x."""
-    size = (WIDTH * FINE, HEIGHT * FINE)
+    size = (WIDTH, HEIGHT)
     factor = 1 + _noise(dice, (150, 5), size) * 0.09 + _noise(dice, (3, 3), size) * 0.06
     return _shaded(Image.new("RGB", size, colour), factor)
 

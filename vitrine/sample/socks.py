@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from vitrine.sample.canvas import Canvas
-from vitrine.sample.relief import Form
 from vitrine.sample.curves import Points, closed, ribbon, smooth
 from vitrine.sample.look import Drawer, Look
 from vitrine.sample.motifs import badge
 from vitrine.sample.palette import RGB, contrasting, darker
+from vitrine.sample.relief import Form
 
 SOCK: Final = Form(round_px=20, rise=8, lift=0.3, solid=True)
 PATCH: Final = Form(round_px=8, rise=1.5, lift=0.15)

@@ -39,19 +39,10 @@ _GRAINS: Final = {
     "Eyewear": "polish",
     "Socks": "knit",
 }
+# The second view: clothes turn a little, shoes and socks turn round. Eyewear has its own camera.
 _CLOTHES: Final = Pose(scale_x=0.84, yaw_px=18)
-_FIRST: Final[dict[str, Pose]] = {
-    "Topwear": Pose(),
-    "Shoes": Pose(degrees=-4, dy=-14),
-    "Bags": Pose(),
-    "Bottomwear": Pose(),
-    "Watches": Pose(),
-    "Innerwear": Pose(),
-    "Jewellery": Pose(),
-    "Eyewear": Pose(),
-    "Socks": Pose(),
-}
-_SECOND: Final[dict[str, Pose]] = {
+_FIRST: Final = {"Shoes": Pose(degrees=-4, dy=-14)}
+_SECOND: Final = {
     "Topwear": _CLOTHES,
     "Shoes": Pose(mirrored=True, dy=-10),
     "Bags": Pose(scale_x=0.86, yaw_px=-10, dx=-6),
@@ -59,7 +50,6 @@ _SECOND: Final[dict[str, Pose]] = {
     "Watches": Pose(scale_x=0.86, degrees=-12),
     "Innerwear": _CLOTHES,
     "Jewellery": Pose(scale_x=0.9, scale_y=0.94, degrees=8),
-    "Eyewear": Pose(),
     "Socks": Pose(mirrored=True),
 }
 
@@ -88,8 +78,8 @@ def on_white(product: Image.Image) -> Image.Image:
 
 
 def _pose(look: Look) -> Pose:
-    pose, tilt = (_FIRST, 1.2) if look.view == 0 else (_SECOND, 3.5)
-    base = pose[look.product.category]
+    poses, tilt = (_FIRST, 1.2) if look.view == 0 else (_SECOND, 3.5)
+    base = poses.get(look.product.category, Pose())
     return replace(base, degrees=base.degrees + look.between(f"tilt {look.view}", -tilt, tilt))
 
 

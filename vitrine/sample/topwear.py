@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from vitrine.sample.canvas import Canvas
-from vitrine.sample.relief import Form
 from vitrine.sample.curves import Point, Points, between, box, closed, ellipse, flipped, mirrored, ribbon, smooth
 from vitrine.sample.fabric import Fabric
 from vitrine.sample.look import Drawer, Look
-from vitrine.sample.motifs import chest_motif
+from vitrine.sample.motifs import badge, chest_motif
 from vitrine.sample.palette import RGB, contrasting, darker, lighter, mixed
+from vitrine.sample.relief import Form
 
-BODY: Final = Form(round_px=34, rise=9, lift=0.2, tube=True)
+BODY: Final = Form(round_px=34, rise=7.5, lift=0.2, tube=True)
 SLEEVE: Final = Form(round_px=20, rise=6, lift=0.3, tube=True)
 TRIM: Final = Form(round_px=4, rise=1.6, lift=0.3)
 
@@ -119,6 +120,8 @@ def jacket(canvas: Canvas, look: Look) -> None:
     for side in (-1, 1):
         pocket = [(side * 24.0, 240.0), (side * 40.0, 196.0)]
         canvas.part(ribbon(pocket, 7), darker(cloth.base, 0.14), Form(3, 1.5, 0.4))
+    if look.product.pattern == "printed":
+        badge(canvas, look, (36, 112), 16)
 
 
 def top(canvas: Canvas, look: Look) -> None:
@@ -129,12 +132,12 @@ def top(canvas: Canvas, look: Look) -> None:
     neck = smooth((-strap + 14, 26), (-strap + 18, scoop - 22), (-14, scoop - 3), (0, scoop))
     side = [
         *smooth((-strap - 2, 27), (-strap - 2, 66), (-64, 106)),
-        *smooth((-64, 106), (-56, 168), (-flare, 284)),
+        *smooth((-64, 106), (-56, 168), (-flare, 266)),
     ]
     back = mirrored([(0, 62), *smooth((-16, 60), (-strap + 14, 26)), (-strap - 2, 27), (-54, 110), (0, 116)])
     canvas.part(back, darker(cloth.base, 0.4))
     canvas.part(
-        mirrored([*reversed(neck), *side, *smooth((-flare, 284), (-flare / 2, 291), (-8, 294), (0, 294))]), cloth, BODY
+        mirrored([*reversed(neck), *side, *smooth((-flare, 266), (-flare / 2, 273), (-8, 276), (0, 276))]), cloth, BODY
     )
     for edge in (neck, side[:14]):
         for trim in (edge, flipped(edge)):
@@ -144,21 +147,21 @@ def top(canvas: Canvas, look: Look) -> None:
         canvas.part(ribbon(smooth((-60, waist), (0, waist + 5), (60, waist)), 8), look.accent, TRIM)
     dice = look.dice(f"folds {look.view}")
     for x in range(-60, 61, 17):
-        canvas.fold(smooth((x * 0.7, waist + 12), (x * 0.9, 230), (x * flare / 64, 288)), dice.uniform(2, 5), 7)
+        canvas.fold(smooth((x * 0.7, waist + 12), (x * 0.9, 220), (x * flare / 64, 270)), dice.uniform(2, 5), 7)
     if look.product.pattern == "printed":
         chest_motif(canvas, look, (0, 126), 24)
 
 
+@dataclass(frozen=True)
 class _Cut:
     """The measures that the pieces of one garment share."""
 
-    def __init__(self, shoulder: float, waist: float, hem: float, hem_y: float, neck_y: float, sleeve: float) -> None:
-        self.shoulder = shoulder
-        self.waist = waist
-        self.hem = hem
-        self.hem_y = hem_y
-        self.neck_y = neck_y
-        self.sleeve = sleeve
+    shoulder: float
+    waist: float
+    hem: float
+    hem_y: float
+    neck_y: float
+    sleeve: float
 
 
 def _cut(look: Look, hem: float = 292) -> _Cut:

@@ -6,11 +6,11 @@ import math
 from typing import Final
 
 from vitrine.sample.canvas import Canvas
-from vitrine.sample.relief import Form
 from vitrine.sample.curves import Points, box, ellipse, flipped, mirrored, ribbon, smooth, turned
 from vitrine.sample.look import Drawer, Look
 from vitrine.sample.metalwork import FITTING, METALS
-from vitrine.sample.palette import COLOURS, INK, RGB, contrasting, darker, lighter, luma
+from vitrine.sample.palette import INK, RGB, contrasting, darker, lighter, luma
+from vitrine.sample.relief import Form
 
 CENTRE: Final = 160.0
 STRAP: Final = Form(round_px=16, rise=7, lift=0.2, gloss=0.2, tube=True)
@@ -55,7 +55,9 @@ def steel(canvas: Canvas, look: Look) -> None:
     for x in (-half * 0.36, half * 0.36):
         canvas.line([(x, 0), (x, 320)], darker(metal, 0.55), 1.4)
     _round_case(canvas, look, radius, half, metal)
-    if look.chance("diver", 0.4):
+    if look.product.pattern == "studded":
+        _stones(canvas, radius * 0.9, radius * 0.9, metal)
+    elif look.chance("diver", 0.4):
         _bezel(canvas, look, radius)
     dial = look.choice("dial", [(240, 240, 238), (34, 36, 42), look.accent, (36, 52, 96)])
     _dial(canvas, look, radius * 0.78, dial, metal)
@@ -100,10 +102,7 @@ def dress(canvas: Canvas, look: Look) -> None:
     _hands(canvas, look, (wide + tall) * 0.36, mark)
     _glare(canvas, inner, wide)
     if look.chance("stones", 0.45):
-        for turn in range(0, 360, 20):
-            x, y = _ray(turn, 1, 1, wide - 4, tall - 4)[0]
-            canvas.dot(x, y, 2.6, darker(metal, 0.3))
-            canvas.dot(x, y, 1.7, (252, 252, 255))
+        _stones(canvas, wide - 4, tall - 4, metal)
 
 
 def digital(canvas: Canvas, look: Look) -> None:
@@ -223,6 +222,14 @@ def _dial(canvas: Canvas, look: Look, radius: float, colour: RGB, metal: RGB, *,
     canvas.line([(-9, CENTRE - radius * 0.42), (9, CENTRE - radius * 0.42)], mark, 2, dash=(3, 1))
     _hands(canvas, look, radius, mark)
     _glare(canvas, face, radius)
+
+
+def _stones(canvas: Canvas, rx: float, ry: float, metal: RGB) -> None:
+    """Small brilliants around the case."""
+    for turn in range(0, 360, 15):
+        x, y = _ray(turn, 1, 1, rx, ry)[0]
+        canvas.dot(x, y, 2.8, darker(metal, 0.35))
+        canvas.dot(x, y, 1.9, (252, 252, 255))
 
 
 def _small_dial(canvas: Canvas, look: Look, x: float, y: float, radius: float, colour: RGB, mark: RGB) -> None:

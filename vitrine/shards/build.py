@@ -1,4 +1,7 @@
-"""Columns → a shard on disk. Fresh shards are one small file; rolled ones carry a tree and what it was measured to need."""
+"""Columns → a shard on disk.
+
+Fresh shards are one small file; rolled ones carry a tree and what a search of it was measured to need.
+"""
 
 from __future__ import annotations
 

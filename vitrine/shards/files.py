@@ -69,7 +69,7 @@ class SearchPlan:
 class FileFacts:
     """What a file must be. `sha256` is checked where the file is copied, `xxh3` at every open."""
 
-    bytes: int
+    size_bytes: int
     sha256: str
     xxh3: str
 
@@ -90,9 +90,9 @@ class ShardFacts:
     format_version: int = FORMAT_VERSION
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Size of all files but shard.json."""
-        return sum(facts.bytes for facts in self.files.values())
+        return sum(facts.size_bytes for facts in self.files.values())
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
@@ -123,11 +123,11 @@ def measure(path: Path) -> FileFacts:
 
 
 def verify(path: Path, facts: FileFacts) -> None:
-    """Raises CorruptShard unless the file has the size and xxh3 it was written with. Warms the page cache on the way."""
+    """Raises CorruptShard unless the file has the size and xxh3 it was written with. Warms the page cache too."""
     try:
         size = path.stat().st_size
-        if size != facts.bytes:
-            raise CorruptShard(f"{path.name} of shard {path.parent.name} has {size} bytes, expected {facts.bytes}")
+        if size != facts.size_bytes:
+            raise CorruptShard(f"{path.name} of shard {path.parent.name} has {size} bytes, expected {facts.size_bytes}")
         digest = xxhash.xxh3_64()
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ def _chunks(product_starts: Rows) -> list[tuple[int, int]]:
     products = len(product_starts) - 1
     cuts = np.searchsorted(product_starts, np.arange(0, int(product_starts[-1]) + _CHUNK_ROWS, _CHUNK_ROWS))
     bounds = sorted({0, products, *(int(cut) for cut in cuts if cut < products)})
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def _best_rows(scores: npt.NDArray[np.float32], starts: Rows, rows: int, k: int) -> Best:

@@ -73,7 +73,7 @@ class Shard:
     def rows_of(self, product_id: str) -> range:
         """The rows of one product; empty if it has none here."""
         key = np.uint64(key_of(product_id))
-        begin, end = (int(np.searchsorted(self.table.keys, key, side)) for side in ("left", "right"))  # type: ignore[call-overload]
+        begin, end = (int(np.searchsorted(self.table.keys, key, side)) for side in ("left", "right"))
         ids = self._columns[self._at["product_id"]]
         matching = [row for row in range(begin, end) if ids[row].as_py() == product_id]
         return range(matching[0], matching[-1] + 1) if matching else range(0)

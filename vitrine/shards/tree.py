@@ -41,7 +41,7 @@ def fit_projection(vectors: Any, dim: int) -> tuple[Vectors, float]:
 
 
 def build(projected: Vectors, trees: int, path: Path) -> None:
-    """Writes an Annoy file over `projected`, shape (rows, projected_dim). Same input, same file: fixed seed, one job."""
+    """Writes an Annoy file over `projected`, shape (rows, projected_dim). One job, fixed seed: same rows, same file."""
     from annoy import AnnoyIndex
 
     index = AnnoyIndex(projected.shape[1], "euclidean")

@@ -1,0 +1,41 @@
+"""A stack of its own for a measurement, filled with a catalogue: yours, or the drawn one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vitrine import sample
+from vitrine.cli import console, ingesting
+from vitrine.cli.sources import Catalogue, open_catalogue
+from vitrine.cli.stack import Stack, StackSettings, running_stack
+from vitrine.client import VisualSearchClient
+
+
+@contextmanager
+def bench_stack(model: Path, partitions: int) -> Iterator[tuple[Stack, Path]]:
+    """An empty stack and a folder that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as name:
+        folder = Path(name)
+        with running_stack(StackSettings(folder / "stack", model, partitions=partitions)) as stack:
+            yield stack, folder
+
+
+def catalogue_of(data: Path | None, folder: Path) -> tuple[Path, Catalogue]:
+    """The catalogue at `data`, or the drawn sample, written below `folder`."""
+    if data is None:
+        data = folder / "sample" / "catalogue.csv"
+        sample.write(data.parent, sample.catalogue(), [])
+    return data, open_catalogue(data)
+
+
+def filled(stack: Stack, folder: Path, data: Path | None) -> ingesting.Report:
+    """Ingests the catalogue into the stack, rolled at the end."""
+    path, catalogue = catalogue_of(data, folder)
+    with VisualSearchClient(stack.gateway) as client, console.progress_bar() as progress:
+        journal = ingesting.Journal.open(folder, path, client.status().log_id, again=True)
+        report = ingesting.ingest(client, catalogue, journal, progress)
+    ingesting.roll(stack.addresses["indexer"].grpc)
+    return report
