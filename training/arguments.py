@@ -18,9 +18,10 @@ class BuildArguments:
     data: Path
     out: Path
     work: Path
-    checkpoint: Path | None
+    start: Path | None
     dataset_name: str
     dataset_source: str
+    weights: Weights
     recipe: Recipe
 
 
@@ -47,28 +48,30 @@ def _build_arguments(words: list[str]) -> BuildArguments:
     parser.add_argument("data", type=Path, help="Parquet: image, split, subcategory, article_type, colour")
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
     parser.add_argument("--work", type=Path, default=Path("scratch/train"), help="checkpoint, log and fp32 go here")
-    parser.add_argument("--checkpoint", type=Path, help="export this checkpoint of an earlier run instead of training")
+    parser.add_argument("--start", type=Path, help="go on from this checkpoint; with --epochs 0, only export it again")
     parser.add_argument("--dataset-name", help="for the model card; default: the file's name")
     parser.add_argument("--dataset-source", default="Its source and terms were not stated.", help="for the model card")
-    parser.add_argument("--epochs", type=_positive, default=defaults.epochs)
+    parser.add_argument("--epochs", type=int, default=defaults.epochs)
     parser.add_argument("--batch-pictures", type=_positive, default=defaults.batch_pictures)
     parser.add_argument("--learning-rate-max", type=float, default=defaults.learning_rate_max)
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--weights", choices=["none", "imagenet"], default=defaults.weights)
+    parser.add_argument("--weights", choices=["none", "imagenet"], default="none", help="what the backbone starts from")
     given = parser.parse_args(words)
+    if given.epochs < (0 if given.start else 1):
+        parser.error("--epochs must be at least 1, or 0 with --start")
     return BuildArguments(
         data=given.data,
         out=given.out,
         work=given.work,
-        checkpoint=given.checkpoint,
+        start=given.start,
         dataset_name=given.dataset_name or given.data.name,
         dataset_source=given.dataset_source,
+        weights=cast(Weights, given.weights),
         recipe=Recipe(
             epochs=given.epochs,
             batch_pictures=given.batch_pictures,
             learning_rate_max=given.learning_rate_max,
             seed=given.seed,
-            weights=cast(Weights, given.weights),
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +16,9 @@ from training.augment import as_pixels
 from training.bundle import TrainingFacts
 from training.data import PICTURE_PX, Dataset, Pictures
 from training.evaluate import SCORED_COLUMN, evaluate
-from training.network import Network
+from training.network import Network, Weights
 from training.session import Session
-from training.train import Batches, EpochReport, Recipe, train
+from training.train import Batches, EpochReport, Recipe, Run, train
 from vitrine.runtime.errors import ConfigError
 
 CHECKPOINT_FILE: Final = "checkpoint.pt"
@@ -30,38 +30,46 @@ _PARITY_PICTURES: Final = 64
 
 @dataclass(frozen=True)
 class Trained:
-    """A network in eval mode, and the run that made it."""
+    """A network in eval mode, and the runs that made it, oldest first."""
 
     network: Network
-    epochs: int
-    seed: int
+    runs: tuple[Run, ...]
 
 
-def trained(dataset: Dataset, recipe: Recipe, work: Path, report: Callable[[EpochReport], None]) -> Trained:
-    """A network trained on `dataset`; its checkpoint and the CSV log of its epochs lie in `work`."""
-    work.mkdir(parents=True, exist_ok=True)
-    network = train(dataset, recipe, work / LOG_FILE, report)
-    checkpoint = {
-        "weights": network.state_dict(),
-        "names": {column: list(names) for column, names in dataset.names.items()},
-        "epochs": recipe.epochs,
-        "seed": recipe.seed,
-    }
-    torch.save(checkpoint, work / CHECKPOINT_FILE)
-    return Trained(network, recipe.epochs, recipe.seed)
+def fresh(dataset: Dataset, weights: Weights, seed: int) -> Trained:
+    """A network that has not seen `dataset` yet. Raises ConfigError where the weights cannot be had."""
+    torch.manual_seed(seed)
+    return Trained(Network({column: len(names) for column, names in dataset.names.items()}, weights), ())
 
 
 def restored(checkpoint: Path, dataset: Dataset) -> Trained:
-    """The result of an earlier run. Raises ConfigError where the file is missing or about other labels."""
+    """The result of earlier runs. Raises ConfigError where the file is missing or about other labels."""
     if not checkpoint.is_file():
-        raise ConfigError("checkpoint", f"{checkpoint} does not exist")
+        raise ConfigError("start", f"{checkpoint} does not exist")
     saved = torch.load(checkpoint, weights_only=True)
     names = {column: tuple(names) for column, names in saved["names"].items()}
     if names != dataset.names:
-        raise ConfigError("checkpoint", f"{checkpoint} was trained on other labels than the data set has")
+        raise ConfigError("start", f"{checkpoint} was trained on other labels than the data set has")
     network = Network({column: len(labels) for column, labels in names.items()})
     network.load_state_dict(saved["weights"])
-    return Trained(network.eval(), saved["epochs"], saved["seed"])
+    network.eval()
+    return Trained(network, tuple(Run(**run) for run in saved["runs"]))
+
+
+def trained(
+    start: Trained, dataset: Dataset, recipe: Recipe, work: Path, report: Callable[[EpochReport], None]
+) -> Trained:
+    """`start`, trained further in place; its checkpoint and the CSV log of the run's epochs lie in `work`."""
+    work.mkdir(parents=True, exist_ok=True)
+    train(start.network, dataset, recipe, work / LOG_FILE, report)
+    done = Trained(start.network, (*start.runs, Run(recipe.epochs, recipe.seed, recipe.learning_rate_max)))
+    checkpoint = {
+        "weights": done.network.state_dict(),
+        "names": {column: list(names) for column, names in dataset.names.items()},
+        "runs": [asdict(run) for run in done.runs],
+    }
+    torch.save(checkpoint, work / CHECKPOINT_FILE)
+    return done
 
 
 def publish(network: Network, dataset: Dataset, facts: TrainingFacts, out: Path, work: Path) -> dict[str, Any]:
@@ -75,7 +83,7 @@ def publish(network: Network, dataset: Dataset, facts: TrainingFacts, out: Path,
     fp32, int8 = work / FP32_FILE, out / bundle.INT8_FILE
     export.export_fp32(network, fp32, PICTURE_PX)
     export.check_parity(network, fp32, test_pictures.pixels[:_PARITY_PICTURES])
-    export.quantise(fp32, int8, calibration_pictures(train_pictures, facts.seed))
+    export.quantise(fp32, int8, calibration_pictures(train_pictures, facts.runs[-1].seed))
     small = Session(int8)
     agreement = export.check_agreement(Session(fp32), small, test_pictures.pixels, train_pictures.pixels)
     report = evaluate(small, dataset)

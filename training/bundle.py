@@ -13,6 +13,7 @@ from training.data import PICTURE_PX
 from training.evaluate import Report
 from training.export import Agreement
 from training.network import DIM, Network
+from training.train import Run
 from vitrine.runtime.errors import ConfigError
 
 FORMAT_VERSION: Final = 1
@@ -31,13 +32,15 @@ INPUT: Final[Mapping[str, object]] = {
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """Where a model comes from. `date` ISO 8601; `source`: who publishes the data and on which terms."""
+    """Where a model comes from. `date` ISO 8601; `source`: who publishes the data and on which terms.
+
+    `runs`: at least one; each later one went on from the weights of the one before.
+    """
 
     dataset: str
     source: str
     rows: int
-    epochs: int
-    seed: int
+    runs: tuple[Run, ...]
     date: str
 
 
@@ -76,8 +79,8 @@ def write(
         "training": {
             "dataset": facts.dataset,
             "rows": facts.rows,
-            "epochs": facts.epochs,
-            "seed": facts.seed,
+            "epochs": sum(run.epochs for run in facts.runs),
+            "seed": facts.runs[-1].seed,
             "date": facts.date,
             "test": {"clean": report.clean.as_json(), "composed": report.composed.as_json()},
         },

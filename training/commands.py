@@ -23,16 +23,17 @@ def run(asked: BuildArguments | EvalArguments) -> dict[str, Any]:
 
 def _build(asked: BuildArguments) -> dict[str, Any]:
     dataset = load(asked.data)
-    if asked.checkpoint is None:
-        made = build.trained(dataset, asked.recipe, asked.work, _print)
+    if asked.start is None:
+        made = build.fresh(dataset, asked.weights, asked.recipe.seed)
     else:
-        made = build.restored(asked.checkpoint, dataset)
+        made = build.restored(asked.start, dataset)
+    if asked.recipe.epochs:
+        made = build.trained(made, dataset, asked.recipe, asked.work, _print)
     facts = TrainingFacts(
         dataset=asked.dataset_name,
         source=asked.dataset_source,
         rows=dataset.rows,
-        epochs=made.epochs,
-        seed=made.seed,
+        runs=made.runs,
         date=datetime.now(UTC).date().isoformat(),
     )
     return build.publish(made.network, dataset, facts, asked.out, asked.work)

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from training.augment import Augmentation, as_pictures, augmented
 from training.cutout import can_be_cut, product_masks
 from training.data import Dataset, Pictures
-from training.network import Network, Weights
+from training.network import Network
 from vitrine.runtime.errors import ConfigError
 
 COLUMN_WEIGHTS: Final[Mapping[str, float]] = {"subcategory": 1.0, "article_type": 1.0, "colour": 0.5}
@@ -37,8 +37,16 @@ class Recipe:
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     seed: int = 7
-    weights: Weights = "none"
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to say about a finished run."""
+
+    epochs: int
+    seed: int
+    learning_rate_max: float
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,11 @@ class Batches:
             yield varied, {column: codes[rows] for column, codes in self._labels.items()}
 
 
-def train(dataset: Dataset, recipe: Recipe, log: Path, report: Callable[[EpochReport], None]) -> Network:
-    """A network trained on the split `train`, in eval mode. One row in the CSV `log` and one `report` an epoch.
+def train(network: Network, dataset: Dataset, recipe: Recipe, log: Path, report: Callable[[EpochReport], None]) -> None:
+    """Trains `network` in place on the split `train`. One row in the CSV `log` and one `report` an epoch.
 
-    Raises ConfigError where the split has fewer pictures than one batch.
+    Leaves it in eval mode. Raises ConfigError where the split has fewer pictures than one batch.
     """
-    torch.manual_seed(recipe.seed)
-    network = Network({column: len(names) for column, names in dataset.names.items()}, recipe.weights)
     network.to(memory_format=torch.channels_last)
     batches = Batches(dataset.splits["train"], recipe)
     optimizer = AdamW(network.parameters(), lr=recipe.learning_rate_max, weight_decay=recipe.weight_decay)
@@ -103,7 +109,6 @@ def train(dataset: Dataset, recipe: Recipe, log: Path, report: Callable[[EpochRe
             file.flush()
             report(done)
     network.eval()
-    return network
 
 
 def head_accuracy(network: Network, pictures: Pictures, column: str) -> float:

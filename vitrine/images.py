@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitrine.runtime.errors import BadImage, InvalidArgument
 
@@ -20,6 +20,17 @@ WHITE: Final = (255, 255, 255)
 
 # Decoding at twice the wanted size keeps the final downscale antialiased; libjpeg does the rest of the reduction.
 _DRAFT_OVERSAMPLING: Final = 2
+
+# What undoes each EXIF orientation (Exif 2.32, 4.6.4 A).
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
@@ -53,6 +64,7 @@ def decode(data: bytes, target_px: tuple[int, int] | None = None) -> Image.Image
         raise BadImage(f"has {len(data)} bytes, at most {MAX_BYTES} are accepted")
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged metadata; only the pixels matter
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
             if picture.width * picture.height > MAX_PIXELS:
@@ -60,7 +72,7 @@ def decode(data: bytes, target_px: tuple[int, int] | None = None) -> Image.Image
             if target_px is not None:
                 _request_reduced_scale(picture, target_px)
             picture.load()
-            return _flattened(ImageOps.exif_transpose(picture))
+            return _flattened(_upright(picture))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(f"has more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
@@ -126,7 +138,16 @@ def _request_reduced_scale(picture: Image.Image, target_px: tuple[int, int]) -> 
     picture.draft("RGB", (width * _DRAFT_OVERSAMPLING, height * _DRAFT_OVERSAMPLING))
 
 
+def _upright(picture: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it writes the EXIF block anew, which fails in many ways on a damaged one.
+    turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return picture if turn is None else picture.transpose(turn)
+
+
 def _flattened(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):
+        # Pillow's own conversion of 16-bit grey clips at 255, so nearly everything would become white.
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         backdrop = Image.new("RGBA", layer.size, (*WHITE, 255))

@@ -25,13 +25,14 @@ def from_wire(data: bytes, dim: int, field: str = "vector") -> Vectors:
     expected = dim * _WIRE.itemsize
     if len(data) != expected:
         raise InvalidArgument(field, f"has {len(data)} bytes, expected {expected} ({dim} float32)")
-    vector = np.frombuffer(data, dtype=_WIRE)
+    # In float64, the squares of the largest and smallest float32 neither overflow nor vanish.
+    vector = np.frombuffer(data, dtype=_WIRE).astype(np.float64)
     norm = float(np.sqrt(np.dot(vector, vector)))
     if not np.isfinite(norm):
-        raise InvalidArgument(field, "has a number that is NaN, infinite or too large")
+        raise InvalidArgument(field, "has a number that is NaN or infinite")
     if norm == 0.0:
         raise InvalidArgument(field, "is all zeros and has no direction")
-    return (vector / np.float32(norm)).astype(np.float32, copy=False)
+    return (vector / norm).astype(np.float32)
 
 
 def unit(vectors: Vectors) -> Vectors:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from services.searcher.servicer import SearcherServicer
 from services.searcher.settings import SearcherSettings
 from services.searcher.shard_set import ShardSet
+from services.searcher.workers import Workers
 from vitrine.index.store import Store
 from vitrine.runtime import server, settings
 from vitrine.runtime.cores import usable_cores
@@ -15,8 +14,7 @@ from vitrine.v1 import searcher_pb2_grpc
 
 async def build(chosen: SearcherSettings) -> server.Service:
     shard_set = ShardSet(Store.open(chosen.store), chosen)
-    threads = ThreadPoolExecutor(chosen.threads or usable_cores(), thread_name_prefix="search")
-    servicer = SearcherServicer(shard_set, threads)
+    servicer = SearcherServicer(shard_set, Workers(chosen.threads or usable_cores()))
     return server.Service(
         name="searcher",
         register=lambda grpc_server: searcher_pb2_grpc.add_SearcherServicer_to_server(servicer, grpc_server),

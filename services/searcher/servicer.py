@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from services.searcher import metrics
 from services.searcher.shard_set import ShardSet, View
+from services.searcher.workers import Workers
 from vitrine.index.settings import IndexSettings
-from vitrine.ranking import merged
 from vitrine.runtime.context import Context, remaining_s
 from vitrine.runtime.errors import InvalidArgument, Unavailable, UnknownIndex
 from vitrine.shards.records import Hit, ProductVersion
+from vitrine.shards.snapshot import best_hits
 from vitrine.stream.codec import attribute_to_message, timestamp
 from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import catalogue_pb2, searcher_pb2_grpc
@@ -41,9 +42,9 @@ class Query(NamedTuple):
 
 
 class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
-    def __init__(self, shard_set: ShardSet, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, shard_set: ShardSet, workers: Workers) -> None:
         self._shard_set = shard_set
-        self._threads = threads
+        self._workers = workers
 
     async def Search(self, request: pb.SearcherSearchRequest, context: Context) -> pb.SearcherSearchResponse:
         index = self._index(request.index)
@@ -52,7 +53,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         wanted = request.partitions or self._shard_set.partitions
         views, failures = await self._views(wanted, request.at_least, index, context)
         response.failures.extend(failures)
-        await asyncio.get_running_loop().run_in_executor(self._threads, _search, views, queries, response)
+        await self._workers.run(partial(_search, views, queries, response))
         return response
 
     async def GetProducts(self, request: pb.GetProductsRequest, context: Context) -> pb.GetProductsResponse:
@@ -146,8 +147,7 @@ def _search(views: dict[int, View], queries: Sequence[Query], response: pb.Searc
     """Fills `response` from every view. Runs in a thread."""
     with metrics.SEARCH_SECONDS.labels("exact" if any(query.exact for query in queries) else "tree").time():
         for query in queries:
-            lists = [_found(view, query) for view in views.values()]
-            response.hits.add(hits=map(_hit, merged(lists, query.k)))
+            response.hits.add(hits=map(_hit, _hits(views.values(), query)))
     for partition, view in views.items():
         response.answers.add(
             partition=partition,
@@ -157,14 +157,15 @@ def _search(views: dict[int, View], queries: Sequence[Query], response: pb.Searc
         )
 
 
-def _found(view: View, query: Query) -> list[Hit]:
+def _hits(views: Iterable[View], query: Query) -> list[Hit]:
+    """The best products of all partitions together."""
     spare = 1 if query.exclude_product_id else 0
-    hits = view.snapshot.search(query.vector[np.newaxis, :], query.k + spare, query.exact)[0]
-    if spare:
-        hits = [hit for hit in hits if hit.product_id != query.exclude_product_id][: query.k]
+    queries = query.vector[np.newaxis, :]
+    found = [entry for view in views for entry in view.snapshot.find(queries, query.k + spare, query.exact)[0]]
     if query.min_score is not None:
-        hits = [hit for hit in hits if hit.score >= query.min_score]
-    return hits
+        found = [entry for entry in found if entry.score >= query.min_score]
+    hits = best_hits(found, query.k + spare)
+    return [hit for hit in hits if hit.product_id != query.exclude_product_id][: query.k] if spare else hits
 
 
 def _hit(hit: Hit) -> pb.Hit:

@@ -24,6 +24,7 @@ from vitrine.runtime.cores import one_blas_thread
 from vitrine.runtime.errors import ConfigError, VitrineError
 from vitrine.runtime.http import HttpEndpoints
 from vitrine.runtime.interceptors import Edge
+from vitrine.runtime.memory import return_large_blocks
 from vitrine.runtime.metrics import CallMetrics
 from vitrine.runtime.settings import ServerSettings
 
@@ -58,6 +59,7 @@ def run(settings: ServerSettings, build: Callable[[], Awaitable[Service]], name:
     """Runs a server until SIGTERM or SIGINT. Returns the process's exit code."""
     logs.configure(name, settings.log_level)
     one_blas_thread()
+    return_large_blocks()
     try:
         return _runner(_serve(settings, build))
     except VitrineError as error:

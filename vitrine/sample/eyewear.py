@@ -83,8 +83,8 @@ def _pair(canvas: Canvas, look: Look, model: Model) -> None:
 def _camera(look: Look) -> Camera:
     if look.view == 0:
         yaw = look.between("yaw", 30, 38)
-        return Camera(yaw, 8, look.between("scale", 1.18, 1.26), -36, 160)
-    return Camera(look.between("yaw 1", -9, -3), 5, look.between("scale", 1.4, 1.48), 2, 164)
+        return Camera(yaw, 8, look.between("scale", 1.12, 1.2), -38, 160)
+    return Camera(look.between("yaw 1", -9, -3), 5, look.between("scale", 1.34, 1.42), 2, 164)
 
 
 def _curved(points: Points, model: Model) -> Solid:

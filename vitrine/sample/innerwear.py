@@ -112,14 +112,11 @@ def bra(canvas: Canvas, look: Look) -> None:
     for mirror in (False, True):
         canvas.part(ribbon(flipped(strap) if mirror else strap, width), trim, TRIM)
         canvas.part(flipped(wing) if mirror else wing, darker(cloth.base, 0.1), Form(8, 3, 0.2))
-    band = mirrored(
-        [
-            *smooth((0, base_y - 16), (-7, base_y - 14)),
-            *smooth((-30, base_y + 4), (-60, base_y + 6), (-96, base_y + 2)),
-            (-97, base_y + 15),
-            *smooth((-60, base_y + 18), (0, base_y + 14)),
-        ]
-    )
+    upper = [
+        *smooth((0, base_y - 16), (-7, base_y - 14)),
+        *smooth((-30, base_y + 4), (-60, base_y + 6), (-110, base_y - 4)),
+    ]
+    band = mirrored([*upper, (-111, base_y + 13), *smooth((-60, base_y + 18), (0, base_y + 14))])
     canvas.part(band, trim, BAND)
     for mirror in (False, True):
         shape = flipped(cup) if mirror else cup

@@ -21,6 +21,8 @@ HEIGHT: Final = 320
 FINE: Final = 3
 COARSE: Final = 2
 CELL: Final = FINE * COARSE
+# Where a product that turns is so far to the side that it does not move any more.
+_YAW_RADIUS: Final = 110
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Pose:
         wide, tall = self.scale_x * (-1 if self.mirrored else 1), self.scale_y
         left, top = (WIDTH / 2 + self.dx) * FINE, (HEIGHT / 2 + self.dy) * FINE
         if self.yaw_px:
-            points = [(x + self.yaw_px * max(0.0, 1 - (x / 110) ** 2), y) for x, y in points]
+            points = [(x + self.yaw_px * max(0.0, 1 - (x / _YAW_RADIUS) ** 2), y) for x, y in points]
         upright = [(x * wide, (y - HEIGHT / 2) * tall) for x, y in points]
         return [(c * x - s * y + left, s * x + c * y + top) for x, y in upright]
 
@@ -63,11 +65,10 @@ class Pose:
         y = _centres(box[1] // FINE, box[3] // FINE, HEIGHT / 2 + self.dy)[:, None]
         c, s = _turn(self.degrees)
         across = (c * x + s * y) * np.float32((-1 if self.mirrored else 1) / self.scale_x)
-        down = (c * y - s * x) / np.float32(self.scale_y) + np.float32(HEIGHT / 2)
+        down = (c * y - s * x) * np.float32(1 / self.scale_y) + np.float32(HEIGHT / 2)
         if self.yaw_px:
-            across = across - np.float32(self.yaw_px) * np.maximum(
-                np.float32(1) - np.square(across / np.float32(110)), 0
-            )
+            bulge = np.maximum(np.float32(1) - np.square(across * np.float32(1 / _YAW_RADIUS)), 0)
+            across = across - np.float32(self.yaw_px) * bulge
         if degrees:
             c, s = _turn(degrees)
             across, down = c * across + s * down, c * down - s * across

@@ -105,7 +105,7 @@ def _blanket(dice: random.Random) -> Image.Image:
             pen.line(smooth((-5, t), (105, t + 6), (215, t - 5), (325, t)), fill=stripe, width=step // 3)
     waves = _noise(dice, (7, 6), cloth.size) + 0.6 * _noise(dice, (14, 10), cloth.size)
     slope = np.gradient(waves, axis=1) + np.gradient(waves, axis=0)
-    return _shaded(cloth, 1 + np.clip(slope * 7, -0.3, 0.2))
+    return _shaded(cloth, 1 + np.clip(slope * 7, -0.22, 0.15))
 
 
 def _shelf(dice: random.Random) -> Image.Image:

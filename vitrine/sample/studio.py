@@ -41,7 +41,7 @@ _GRAINS: Final = {
 }
 # The second view: clothes turn a little, shoes and socks turn round. Eyewear has its own camera.
 _CLOTHES: Final = Pose(scale_x=0.84, yaw_px=18)
-_FIRST: Final = {"Shoes": Pose(degrees=-4, dy=-14)}
+_FIRST: Final = {"Shoes": Pose(scale_x=0.96, scale_y=0.96, degrees=-4, dy=-14)}
 _SECOND: Final = {
     "Topwear": _CLOTHES,
     "Shoes": Pose(mirrored=True, dy=-10),

@@ -44,7 +44,7 @@ def steel(canvas: Canvas, look: Look) -> None:
     canvas.part(_straps(half), metal, BRACELET)
     if look.product.pattern == "two tone":
         canvas.part(
-            box(-half * 0.36, 4, half * 0.36, 316),
+            box(-half * 0.36, 8, half * 0.36, 312),
             look.choice("inlay", METALS[:1] + METALS[2:]),
             Form(6, 3, 0, 0.8, tube=True),
         )

@@ -200,10 +200,13 @@ def _checked(table: ShardTable, facts: ShardFacts) -> ShardTable:
 
 def _fresh_table(folder: Path, dim: int) -> ShardTable:
     batch = _record_batch(folder / files.FRESH_FILE)
-    is_row = batch.column("image_id").is_valid()
-    rows = batch.filter(is_row)
+    # Rows come first: slices share the mapped file, where a filter would copy it.
+    count = batch.num_rows - batch.column("image_id").null_count
+    rows, tombstones = batch.slice(0, count), batch.slice(count)
+    if rows.column("image_id").null_count:
+        raise CorruptShard(f"shard {folder.name}: a tombstone stands among the rows")
     vectors = rows.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-    tombstones = batch.filter(pc.invert(is_row)).select(["product_id", "log_offset"])
+    tombstones = tombstones.select(["product_id", "log_offset"])
     rows = rows.drop_columns(["vector"])
     return ShardTable(rows, keys_of(rows.column("product_id").to_pylist()), vectors, tombstones)
 

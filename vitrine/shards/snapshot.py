@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,15 @@ from vitrine.vectors import Vectors
 
 NEVER_US: Final = int(np.iinfo(np.int64).max)
 
-# (score, number of the shard in the snapshot, row in it)
-_Candidate = tuple[float, int, int]
+_score = attrgetter("score")
+
+
+class Found(NamedTuple):
+    """A product's best row, not read yet."""
+
+    score: float
+    shard: Shard
+    row: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,20 +137,25 @@ class Snapshot:
 
     def search(self, queries: Vectors, k: int, exact: bool = False) -> list[list[Hit]]:
         """The best `k` products for each of `queries`, float32, shape (q, dim), unit length. Rank order."""
-        found: list[list[_Candidate]] = [[] for _ in queries]
+        return [best_hits(found, k) for found in self.find(queries, k, exact)]
+
+    def find(self, queries: Vectors, k: int, exact: bool = False) -> list[list[Found]]:
+        """At least the best `k` products for each of `queries`, in no order: for `best_hits`, with those of others."""
+        found: list[list[Found]] = [[] for _ in queries]
         if len(self.fresh.vectors):
             bests = best_of_block(self.fresh.vectors, self.fresh.product_starts, None, queries, k)
             for number, best in enumerate(bests):
                 places = self.fresh.places[best.rows].tolist()
-                found[number] += [(score, *place) for score, place in zip(best.scores.tolist(), places, strict=True)]
-        for place, entry in enumerate(self.shards):
+                for score, (place, row) in zip(best.scores.tolist(), places, strict=True):
+                    found[number].append(Found(score, self.shards[place].shard, row))
+        for entry in self.shards:
             if entry.shard.facts.kind == "fresh" or not entry.rows_live:
                 continue
             bests = entry.shard.search(queries, k, entry.mask, entry.live_share, exact)
             for number, best in enumerate(bests):
-                rows_scores = zip(best.rows.tolist(), best.scores.tolist(), strict=True)
-                found[number] += [(score, place, row) for row, score in rows_scores]
-        return [self._hits(candidates, k) for candidates in found]
+                for row, score in zip(best.rows.tolist(), best.scores.tolist(), strict=True):
+                    found[number].append(Found(score, entry.shard, row))
+        return found
 
     def product(self, product_id: str) -> ProductVersion | None:
         """The product as it is now, or None if it is unknown, withdrawn or expired."""
@@ -154,12 +167,14 @@ class Snapshot:
                 return entry.shard.version(rows) if entry.live[rows[0]] else None
         return None
 
-    def _hits(self, candidates: list[_Candidate], k: int) -> list[Hit]:
-        if len(candidates) > k:
-            candidates.sort(reverse=True)
-            # Everything tied with the last place is kept until the product ids decide.
-            last_score = candidates[k - 1][0]
-            candidates = [candidate for candidate in candidates if candidate[0] >= last_score]
-        hits = [self.shards[place].shard.hit(row, score) for score, place, row in candidates]
-        hits.sort(key=rank)
-        return hits[:k]
+
+def best_hits(found: list[Found], k: int) -> list[Hit]:
+    """The best `k` of what several shards found, in rank order. Only these are read from their shards' columns."""
+    if len(found) > k:
+        found = sorted(found, key=_score, reverse=True)
+        # Everything tied with the last place is kept until the product ids decide.
+        last_score = found[k - 1].score
+        found = [entry for entry in found if entry.score >= last_score]
+    hits = [entry.shard.hit(entry.row, entry.score) for entry in found]
+    hits.sort(key=rank)
+    return hits[:k]

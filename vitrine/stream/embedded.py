@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,23 +45,20 @@ class EmbeddedLog:
     @staticmethod
     def open(path: Path, partitions: int) -> EmbeddedLog:
         """Makes the file if absent. Raises ConfigError (field `stream` or `partitions`)."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(_SCHEMA)
-            connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute("SELECT log_id, partitions FROM log").fetchone()
-            if row is None:
-                row = (uuid.uuid4().hex, partitions)
-                connection.execute("INSERT INTO log VALUES (?, ?)", row)
-            connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            raise ConfigError("stream", f"{path} cannot be opened ({error})") from error
-        if row[1] != partitions:
-            raise ConfigError("partitions", f"the log {path.name} has {row[1]}, not {partitions}")
-        return EmbeddedLog(connection, *row)
+        with ExitStack() as on_failure:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                connection = sqlite3.connect(
+                    path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None
+                )
+                on_failure.callback(connection.close)
+                log_id, found = _prepared(connection, partitions)
+            except (sqlite3.Error, OSError) as error:
+                raise ConfigError("stream", f"{path} cannot be opened ({error})") from error
+            if found != partitions:
+                raise ConfigError("partitions", f"the log {path.name} has {found}, not {partitions}")
+            on_failure.pop_all()
+        return EmbeddedLog(connection, log_id, partitions)
 
     @property
     def log_id(self) -> str:
@@ -98,8 +95,9 @@ class EmbeddedLog:
                 " WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
                 (*position, max_records),
             ).fetchall()
-        if rows and rows[0][0] != position.offset:
-            raise StreamGap(f"partition {position.partition}: offset {position.offset} is gone, {rows[0][0]} is next")
+        for expected, (offset, *_) in enumerate(rows, position.offset):
+            if offset != expected:
+                raise StreamGap(f"partition {position.partition}: offset {expected} is gone, {offset} is next")
         return [
             Record(Position(position.partition, offset), key, value, time_us) for offset, key, value, time_us in rows
         ]
@@ -185,13 +183,42 @@ class EmbeddedConsumer:
         if not active:
             return []
         share = -(-max_records // len(active))
-        records = []
+        records: list[Record] = []
         for partition in active:
-            found = self._log.read(Position(partition, self._next[partition]), share)
+            found = self._log.read(Position(partition, self._next[partition]), min(share, max_records - len(records)))
             if found:
+                # To the end of the queue: where there is not room for all, the others come first next time.
+                del self._next[partition]
                 self._next[partition] = found[-1].position.offset + 1
                 records += found
         return records
+
+
+def _prepared(connection: sqlite3.Connection, partitions: int) -> tuple[str, int]:
+    """The log's id and number of partitions, its tables made if absent."""
+    _switch_to_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.executescript(_SCHEMA)
+    connection.execute("BEGIN IMMEDIATE")
+    row: tuple[str, int] | None = connection.execute("SELECT log_id, partitions FROM log").fetchone()
+    if row is None:
+        row = (uuid.uuid4().hex, partitions)
+        connection.execute("INSERT INTO log VALUES (?, ?)", row)
+    connection.execute("COMMIT")
+    return row
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """SQLite's busy timeout does not cover this: of several processes that open a new file at once, one may go on."""
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(_POLL_INTERVAL_S)
 
 
 def _end_offset(connection: sqlite3.Connection, partition: int) -> int:

@@ -46,6 +46,7 @@ def test_only_reference_subcategories_count_in_the_vote_accuracy() -> None:
     embedded = Embedded(unit([80, 0, 90]), np.array([[0.9, 0.1], [0.2, 0.8], [0.9, 0.1]], np.float32))
     metrics = measured(embedded, queries, unit([90] * 10 + [0] * 10), catalogue, NAMES)
     assert (metrics.queries, metrics.queries_reference) == (3, 2)
-    assert metrics.knn_accuracy_reference == pytest.approx(1 / 2)
+    assert metrics.knn_accuracy_full_catalogue == pytest.approx(1 / 2)
+    assert metrics.knn_accuracy_nine_way == pytest.approx(1)
     assert metrics.head_accuracy == pytest.approx(2 / 3)
     assert metrics.precision_at_10["colour"] == pytest.approx(2 / 3)

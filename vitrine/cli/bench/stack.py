@@ -12,6 +12,7 @@ from vitrine.cli import console, ingesting
 from vitrine.cli.sources import Catalogue, open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, running_stack
 from vitrine.client import VisualSearchClient
+from vitrine.runtime.errors import Unavailable
 
 
 @contextmanager
@@ -37,5 +38,6 @@ def filled(stack: Stack, folder: Path, data: Path | None) -> ingesting.Report:
     with VisualSearchClient(stack.gateway) as client, console.progress_bar() as progress:
         journal = ingesting.Journal.open(folder, path, client.status().log_id, again=True)
         report = ingesting.ingest(client, catalogue, journal, progress)
-    ingesting.roll(stack.addresses["indexer"].grpc)
+    if not ingesting.roll(stack.addresses["indexer"].grpc):
+        raise Unavailable("the indexer did not roll")
     return report
