@@ -1,0 +1,53 @@
+"""vitrine demo: the whole system, from pictures drawn to figures printed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.e2e.command import COMMAND, gone, last_json
+
+KEYS = {
+    "products",
+    "images",
+    "images_per_s",
+    "search_p50_ms",
+    "search_p99_ms",
+    "recall_at_10",
+    "same_category_at_10",
+    "coverage",
+}
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_its_figures_and_leaves_nothing_running(tmp_path: Path) -> None:
+    grid = tmp_path / "grid.png"
+    command = [*COMMAND, "demo", "--once", "--json", "--products", "90", "--grid", str(grid)]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        stdout, stderr = run.communicate(timeout=100)
+    assert run.returncode == 0, stderr
+    assert gone(run.pid, patience_s=0)
+
+    figures = last_json(stdout)
+    assert figures.keys() == KEYS
+    assert (figures["products"], figures["images"]) == (90, 180)
+    assert figures["images_per_s"] > 0
+    assert 0 < figures["search_p50_ms"] <= figures["search_p99_ms"]
+    assert figures["recall_at_10"] >= 0.99
+    assert 0.3 < figures["same_category_at_10"] <= 1
+    assert figures["coverage"] == 1.0
+    with Image.open(grid) as picture:
+        picture.load()
+        assert min(picture.size) > 500
+
+
+def test_the_command_lies_next_to_the_interpreter() -> None:
+    script = Path(sys.executable).parent / "vitrine"
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60, check=True)
+    assert "ingest" in done.stdout

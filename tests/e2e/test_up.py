@@ -1,0 +1,110 @@
+"""vitrine up: how it starts, how it refuses to, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import DRAIN_TIMEOUT_S, gone, last_json, running_up, services_of, succeeded, vitrine
+from tests.integration.shop import drawn
+
+PROXIES = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "ALL_PROXY")}
+SERVICES = 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_drains_all_services(tmp_path: Path, number: signal.Signals) -> None:
+    with running_up(tmp_path / "up") as up:
+        assert len(services_of(up.pid)) == SERVICES
+        started_s = time.monotonic()
+        up.send_signal(number)
+        assert up.wait(DRAIN_TIMEOUT_S) == 0
+        assert time.monotonic() - started_s < DRAIN_TIMEOUT_S
+        assert services_of(up.pid) == []
+    assert not (tmp_path / "up" / "addresses.json").exists()
+    assert (tmp_path / "up.log").read_text().endswith("Stopped.\n")
+
+
+def test_services_do_not_outlive_an_up_that_was_killed(tmp_path: Path) -> None:
+    with running_up(tmp_path / "up") as up:
+        up.kill()
+        up.wait()
+        assert gone(up.pid, DRAIN_TIMEOUT_S)
+
+
+def test_everything_works_behind_a_proxy_that_does_not(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    for product in drawn()[:3]:
+        (shop / f"{product.product_id}.jpg").write_bytes(product.pictures[0])
+    folder = tmp_path / "up"
+    with running_up(folder, env=PROXIES):
+        report = last_json(succeeded("ingest", shop, "--folder", folder, "--json", env=PROXIES))
+        assert (report["published"], report["refused"]) == (3, {})
+        answer = last_json(succeeded("search", next(shop.iterdir()), "--folder", folder, "--json", env=PROXIES))
+        assert len(answer["hits"]) == 3
+
+
+def test_what_was_indexed_is_there_after_a_restart(tmp_path: Path) -> None:
+    folder, picture = tmp_path / "up", tmp_path / "shop" / "shoe.jpg"
+    picture.parent.mkdir()
+    picture.write_bytes(drawn()[1].pictures[0])
+    with running_up(folder):
+        succeeded("ingest", picture.parent, "--folder", folder)
+    with running_up(folder):
+        answer = last_json(succeeded("search", picture, "--folder", folder, "--json"))
+        assert [hit["product_id"] for hit in answer["hits"]] == ["shoe.jpg"]
+        assert last_json(succeeded("ingest", picture.parent, "--folder", folder, "--json"))["published"] == 0
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = vitrine("up", "--folder", tmp_path / "up", "--port", str(taken.getsockname()[1]))
+    _refused(done, "port")
+
+
+def test_a_model_that_is_missing(tmp_path: Path) -> None:
+    _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--model", tmp_path / "none"), "model")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"format_version": 1}'])
+def test_a_model_that_cannot_be_read(tmp_path: Path, content: str) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text(content)
+    _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--model", tmp_path / "model"), "model")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    _refused(vitrine("up", "--folder", tmp_path / "file" / "up", "--port", "0"), "folder")
+
+
+def test_a_folder_that_is_in_use(folder: Path) -> None:
+    _refused(vitrine("up", "--folder", folder, "--port", "0"), "folder")
+    # The one that runs there goes on, and its commands still find it.
+    assert "index default" in succeeded("index", "status", "--folder", folder)
+
+
+def test_a_folder_whose_index_has_other_partitions(tmp_path: Path) -> None:
+    with running_up(tmp_path / "up"):
+        pass
+    _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--partitions", "3"), "partitions")
+
+
+def test_an_allow_list_that_is_none(tmp_path: Path) -> None:
+    _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--uri-allow", "gopher://x"), "uri_allow")
+
+
+def _refused(done: subprocess.CompletedProcess[str], field: str) -> None:
+    assert done.returncode == 2, done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"vitrine: {field}: "), line
+    assert os.getcwd() not in line
