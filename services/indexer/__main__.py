@@ -48,7 +48,7 @@ async def build(chosen: IndexerSettings) -> server.Service:
         register=lambda grpc_server: indexer_pb2_grpc.add_IndexerServicer_to_server(servicer, grpc_server),
         full_names=["vitrine.v1.Indexer"],
         not_ready=pipeline.not_ready,
-        background=[pipeline.read_and_embed, pipeline.commit, pipeline.roll],
+        background=[pipeline.read_and_embed, pipeline.commit, pipeline.roll, pipeline.collect],
         stopping=abort_builds,
     )
 

@@ -22,6 +22,7 @@ FRESHNESS_SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60),
 )
 ROLLS = Counter("vitrine_indexer_rolls", "Rolled shards published", ["kind"])
+COLLECTED = Counter("vitrine_indexer_collected", "Manifests and shards removed because nothing needs them", ["kind"])
 ROLL_SECONDS = Histogram(
     "vitrine_indexer_roll_seconds", "Time to build a rolled shard", buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 )

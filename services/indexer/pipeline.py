@@ -13,7 +13,7 @@ from services.indexer.embed import Embedding, Outcome
 from services.indexer.publish import Publisher
 from services.indexer.settings import IndexerSettings
 from services.indexer.source import Source
-from vitrine.runtime.errors import CorruptShard, Fenced, StreamGap, Unavailable
+from vitrine.runtime.errors import CorruptManifest, CorruptShard, Fenced, StreamGap, Unavailable
 from vitrine.runtime.logs import logger
 from vitrine.shards.records import Tombstone
 from vitrine.stream.log import EventLog, Position
@@ -102,6 +102,21 @@ class Pipeline:
                 if not owned.halted:
                     await self.roll_partition(owned, now=False)
             await asyncio.sleep(_ROLL_CHECK_S)
+
+    async def collect(self) -> None:
+        """Removes what nothing needs any more, now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.collect_interval_s)
+            for owned in self.owned.values():
+                if owned.halted:
+                    continue
+                try:
+                    manifests, shards = await asyncio.to_thread(owned.publisher.collect)
+                except (Unavailable, CorruptManifest) as error:
+                    logger().warning("collection failed, to be tried again", partition=owned.number, reason=str(error))
+                    continue
+                metrics.COLLECTED.labels("manifest").inc(manifests)
+                metrics.COLLECTED.labels("shard").inc(shards)
 
     async def roll_partition(self, owned: Owned, now: bool) -> int:
         """Rolls what is due (`now`: everything fresh). Returns the fresh rows that are rolled now."""

@@ -13,6 +13,7 @@ from services.indexer.compact import Run, build_rolled, chosen_run
 from services.indexer.settings import IndexerSettings
 from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
 from vitrine.index.ownership import PartitionOwner
+from vitrine.index.retention import Collector
 from vitrine.index.settings import IndexSettings
 from vitrine.index.shelf import Shelf
 from vitrine.shards.records import Change
@@ -24,10 +25,11 @@ MAX_FRESH_SHARDS: Final = 16
 class Publisher:
     """The owner of one partition. Commits come one at a time; a roll is built beside them and published between two."""
 
-    def __init__(self, index: IndexSettings, owner: PartitionOwner, shelf: Shelf) -> None:
+    def __init__(self, index: IndexSettings, owner: PartitionOwner, shelf: Shelf, collector: Collector) -> None:
         self._index = index
         self._owner = owner
         self._shelf = shelf
+        self._collector = collector
         self._rolling: Run | None = None
         # Guards the manifest: held while one is published, never while a roll is built.
         self._lock = threading.Lock()
@@ -38,7 +40,7 @@ class Publisher:
     def claim(index: IndexSettings, log: ManifestLog, shelf: Shelf, log_id: str) -> Publisher:
         """Takes the partition. Raises StreamGap, Fenced, StoreUnavailable."""
         shelf.clear_scratch()
-        return Publisher(index, PartitionOwner.claim(log, log_id), shelf)
+        return Publisher(index, PartitionOwner.claim(log, log_id), shelf, Collector(log, shelf))
 
     @property
     def manifest(self) -> Manifest:
@@ -59,6 +61,13 @@ class Publisher:
             if changes:
                 self._last_change_s = time.monotonic()
                 self._oldest_fresh_s = self._oldest_fresh_s or self._last_change_s
+
+    def collect(self) -> tuple[int, int]:
+        """Removes manifests and shards that nothing needs. Returns how many of each. Blocks.
+
+        Raises StoreUnavailable, CorruptManifest.
+        """
+        return self._collector.collect()
 
     def run_due(self, settings: IndexerSettings, now: bool) -> Run | None:
         """What should be rolled or compacted, if anything; `now`: whether everything fresh should be."""

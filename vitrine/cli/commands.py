@@ -129,7 +129,9 @@ class stop_signals:  # noqa: N801  (used like the functions of contextlib)
     """SIGINT and SIGTERM end the block; what is inside is drained on the way out."""
 
     def __enter__(self) -> None:
-        signal.signal(signal.SIGTERM, self._stop)
+        # SIGINT too: a shell starts background jobs with it ignored.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         return kind is KeyboardInterrupt

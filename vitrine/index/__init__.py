@@ -5,5 +5,6 @@ settings   index.json
 manifest   the numbered, checksummed list of a partition's shards
 ownership  claim a partition, publish to it, be fenced
 shelf      shard folders into the store and out of it
+retention  which manifests and shards nothing needs any more
 pictures   images and thumbnails, once each, by hash
 """

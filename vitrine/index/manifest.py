@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -83,8 +84,16 @@ class ManifestLog:
 
     def highest(self) -> int:
         """The highest number in the store, by listing; 0 if there is none."""
-        numbers = (name.removesuffix(".json") for name in self._store.names(self._prefix))
-        return max((int(number) for number in numbers if number.isdigit()), default=0)
+        return max(self.written_s(), default=0)
+
+    def written_s(self) -> dict[int, float]:
+        """When each manifest was written, by the store's clock: version → seconds since 1970."""
+        names = self._store.modified_s(self._prefix)
+        stems = {name.removesuffix(".json"): written_s for name, written_s in names.items()}
+        return {int(stem): written_s for stem, written_s in stems.items() if stem.isdigit()}
+
+    def delete(self, versions: Collection[int]) -> None:
+        self._store.delete([self._key(version) for version in sorted(versions)])
 
     def get(self, version: int) -> Manifest | None:
         """Raises CorruptManifest."""

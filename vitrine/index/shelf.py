@@ -57,6 +57,17 @@ class Shelf:
             raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} does not match its checksum")
         return folder
 
+    def stored(self) -> list[str]:
+        """Ids of all shards in the store, named by a manifest or not."""
+        return self._store.folders(self._prefix)
+
+    def written_s(self, shard_id: str) -> dict[str, float]:
+        """When each file of a shard was written, by the store's clock: seconds since 1970."""
+        return self._store.modified_s(f"{self._prefix}/{shard_id}")
+
+    def delete(self, shard_id: str) -> None:
+        self._store.delete_folder(f"{self._prefix}/{shard_id}", first=FACTS_FILE)
+
     def clear_scratch(self) -> None:
         """Removes what earlier builders of this partition left behind. For its owner, when it takes it."""
         shutil.rmtree(self._scratch_root, ignore_errors=True)

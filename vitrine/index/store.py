@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -70,9 +70,32 @@ class Store:
 
     def names(self, prefix: str) -> list[str]:
         """Last path segments of the objects directly below `prefix`."""
+        return list(self.modified_s(prefix))
+
+    def modified_s(self, prefix: str) -> dict[str, float]:
+        """When each object directly below `prefix` was written, by the store's clock: seconds since 1970."""
         with _translated(f"list {prefix}"):
             listed = obstore.list_with_delimiter(self._backend, prefix)["objects"]
-            return [meta["path"].rsplit("/", 1)[1] for meta in listed]
+            return {meta["path"].rsplit("/", 1)[1]: meta["last_modified"].timestamp() for meta in listed}
+
+    def folders(self, prefix: str) -> list[str]:
+        """Last path segments of the folders directly below `prefix`."""
+        with _translated(f"list {prefix}"):
+            listed = obstore.list_with_delimiter(self._backend, prefix)["common_prefixes"]
+            return [path.rsplit("/", 1)[1] for path in listed]
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Removes objects; those that are gone already do not matter."""
+        with _translated(f"delete {len(keys)} objects"):
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._backend, key)
+
+    def delete_folder(self, prefix: str, first: str) -> None:
+        """Removes everything below `prefix`, `first` first: without it nobody takes what is left for whole."""
+        self.delete([f"{prefix}/{name}" for name in sorted(self.names(prefix), key=lambda name: name != first)])
+        if self._folder is not None:
+            shutil.rmtree(self._folder / prefix, ignore_errors=True)
 
     def local_path(self, key: str) -> Path | None:
         """Where the object lies on this machine's disk, or None for a remote store."""

@@ -58,7 +58,7 @@ class Edge(grpc.aio.ServerInterceptor):
                 await _abort(error, method, context)
             finally:
                 self._metrics.in_flight.dec()
-                self._metrics.seconds.labels(method, code).observe(time.perf_counter() - started)
+                self._metrics.observe(method, code, time.perf_counter() - started)
 
         return call
 
@@ -77,7 +77,7 @@ class Edge(grpc.aio.ServerInterceptor):
                 await _abort(error, method, context)
             finally:
                 self._metrics.in_flight.dec()
-                self._metrics.seconds.labels(method, code).observe(time.perf_counter() - started)
+                self._metrics.observe(method, code, time.perf_counter() - started)
 
         return call
 

@@ -17,10 +17,18 @@ class CallMetrics:
     """Calls of one service: how many, how long, how they ended."""
 
     def __init__(self, service: str) -> None:
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             f"vitrine_{service}_call_seconds",
             "Time from the first byte of a call to its answer",
             ["method", "code"],
             buckets=SECONDS_BUCKETS,
         )
+        self._seconds_of: dict[tuple[str, str], Histogram] = {}
         self.in_flight = Gauge(f"vitrine_{service}_calls_in_flight", "Calls being answered now")
+
+    def observe(self, method: str, code: str, seconds: float) -> None:
+        """One call that has ended."""
+        child = self._seconds_of.get((method, code))
+        if child is None:
+            child = self._seconds_of[method, code] = self._seconds.labels(method, code)
+        child.observe(seconds)

@@ -18,7 +18,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Best(NamedTuple):
-    """Rows and their scores, best first, one row a product. int64 and float32, shape (≤ k,)."""
+    """Rows and their scores, best first, one row a product. int64 and float32.
+
+    The best k, and whatever ties with the last of them: which of those to answer is decided by product_id.
+    """
 
     rows: Rows
     scores: npt.NDArray[np.float32]
@@ -37,7 +40,7 @@ def best_of_block(vectors: Any, product_starts: Rows, live: Mask | None, queries
     for first, last in _chunks(product_starts):
         begin, end = int(product_starts[first]), int(product_starts[last])
         block = np.asarray(vectors[begin:end], dtype=np.float32)
-        scores = queries @ block.T
+        scores = _cosines(queries @ block.T)
         if live is not None:
             scores[:, ~live[begin:end]] = -np.inf
         starts = product_starts[first:last] - begin
@@ -51,22 +54,21 @@ def best_of_rows(vectors: Any, product_of_row: npt.NDArray[np.int32], rows: Rows
     """The best `k` products among `rows`, by exact score."""
     if len(rows) == 0:
         return NOTHING
-    scores = np.asarray(vectors[rows], dtype=np.float32) @ query
+    scores = _cosines(np.asarray(vectors[rows], dtype=np.float32) @ query)
     order = np.argsort(-scores, kind="stable")
     rows, scores = rows[order], scores[order]
     _, first = np.unique(product_of_row[rows], return_index=True)
     first.sort()
-    first = first[:k]
-    return Best(rows[first], scores[first])
+    return _cut(Best(rows[first], scores[first]), k)
 
 
 def top(left: Best, right: Best, k: int) -> Best:
-    """The best `k` of two lists that share no product."""
+    """The best of two lists that share no product."""
     if len(left.rows) == 0:
         return right
     scores = np.concatenate([left.scores, right.scores])
-    order = np.argsort(-scores, kind="stable")[:k]
-    return Best(np.concatenate([left.rows, right.rows])[order], scores[order])
+    order = np.argsort(-scores, kind="stable")
+    return _cut(Best(np.concatenate([left.rows, right.rows])[order], scores[order]), k)
 
 
 def product_starts_of(keys: npt.NDArray[np.uint64], product_ids: Any) -> Rows:
@@ -87,12 +89,24 @@ def _chunks(product_starts: Rows) -> list[tuple[int, int]]:
     return list(pairwise(bounds))
 
 
+def _cosines(products: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Rounding makes some products of unit vectors a little more than 1: those are ties."""
+    return np.minimum(products, np.float32(1), out=products)
+
+
+def _cut(best: Best, k: int) -> Best:
+    if len(best.rows) <= k:
+        return best
+    kept = int(np.searchsorted(-best.scores, -best.scores[k - 1], "right"))
+    return Best(best.rows[:kept], best.scores[:kept])
+
+
 def _best_rows(scores: npt.NDArray[np.float32], starts: Rows, rows: int, k: int) -> Best:
     products = len(starts)
     grouped = products != rows
     by_product = np.maximum.reduceat(scores, starts) if grouped else scores
-    chosen = np.argpartition(-by_product, k - 1)[:k] if products > k else np.arange(products)
-    chosen = chosen[np.isfinite(by_product[chosen])]
+    kth_best = np.partition(by_product, products - k)[products - k] if products > k else -np.inf
+    chosen = np.flatnonzero((by_product >= kth_best) & np.isfinite(by_product))
     chosen = chosen[np.argsort(-by_product[chosen], kind="stable")]
     if not grouped:
         return Best(chosen.astype(np.int64), scores[chosen])

@@ -70,6 +70,10 @@ class Shard:
         ids: list[str] = (column if rows is None else column.take(pa.array(rows))).to_pylist()
         return ids
 
+    def product_id(self, row: int) -> str:
+        product_id: str = self._cell("product_id", row)
+        return product_id
+
     def rows_of(self, product_id: str) -> range:
         """The rows of one product; empty if it has none here."""
         key = np.uint64(key_of(product_id))
