@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vitrine.attributes import Attributes
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
-from vitrine.shards.records import Attributes, ImageRow, ProductVersion, Tombstone
+from vitrine.shards.records import ImageRow, ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 from vitrine.shards.table import table_of

@@ -18,11 +18,12 @@ from typing import Any, Final
 
 import grpc
 
+from vitrine.attributes import Attributes
 from vitrine.images import CropBox
 from vitrine.runtime import errors
 from vitrine.runtime.channels import CHANNEL_OPTIONS
 from vitrine.runtime.errors import VitrineError
-from vitrine.shards.records import Attributes, Hit
+from vitrine.shards.records import Hit
 from vitrine.stream.codec import attribute_from_message, to_message
 from vitrine.stream.events import Event
 from vitrine.stream.log import Position

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.command import DRAIN_TIMEOUT_S, gone, last_json, running_up, services_of, succeeded, vitrine
 from tests.integration.shop import drawn
 
-PROXIES = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "ALL_PROXY")}
+PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 SERVICES = 4
 
 

@@ -22,10 +22,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from vitrine import sample
+from vitrine.attributes import AttributeValue
 from vitrine.cli.stack import Address, Stack
 from vitrine.client import Answer, VisualSearchClient
 from vitrine.runtime.channels import CHANNEL_OPTIONS
-from vitrine.shards.records import AttributeValue
 from vitrine.stream.events import Event, ImageRef, Upsert
 from vitrine.stream.log import Position
 from vitrine.v1 import catalogue_pb2_grpc, embedder_pb2_grpc, gateway_pb2_grpc, indexer_pb2_grpc, searcher_pb2_grpc

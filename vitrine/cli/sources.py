@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from vitrine.attributes import AttributeValue
 from vitrine.runtime.errors import ConfigError
-from vitrine.shards.records import AttributeValue
 from vitrine.stream.events import ImageRef, Upsert
 
 IMAGE_COLUMNS: Final = ("image", "path", "uri")

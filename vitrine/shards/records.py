@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from vitrine.attributes import Attributes
 from vitrine.vectors import Vectors
-
-AttributeValue = str | float | bool | tuple[str, ...]
-Attributes = Mapping[str, AttributeValue]
 
 
 @dataclass(frozen=True, slots=True)

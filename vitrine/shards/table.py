@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from vitrine.attributes import AttributeValue
 from vitrine.shards.keys import Keys, keys_of
-from vitrine.shards.records import AttributeValue, ImageRow, ProductVersion, Tombstone
+from vitrine.shards.records import ImageRow, ProductVersion, Tombstone
 from vitrine.vectors import Vectors
 
 FIXED_FIELDS: Final = (

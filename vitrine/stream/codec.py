@@ -8,8 +8,8 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from vitrine.attributes import AttributeValue
 from vitrine.runtime.errors import InvalidArgument
-from vitrine.shards.records import AttributeValue
 from vitrine.stream.events import Delete, Event, ImageRef, Upsert
 from vitrine.v1 import catalogue_pb2 as pb
 

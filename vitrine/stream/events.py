@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vitrine.shards.records import Attributes
+from vitrine.attributes import Attributes
 
 
 @dataclass(frozen=True, slots=True)

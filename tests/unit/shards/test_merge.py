@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tests.builders import MODEL, NOW, SECOND, found, fresh, product, rolled, scattered, singles, snapshot
+from vitrine.attributes import Attributes
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
 from vitrine.shards.merge import merged_table
-from vitrine.shards.records import Attributes, Tombstone
+from vitrine.shards.records import Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.table import ShardTable
 

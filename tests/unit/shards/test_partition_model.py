@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.builders import MODEL, NOW, product, quarters
+from vitrine.attributes import Attributes
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
 from vitrine.shards.merge import merged_table
-from vitrine.shards.records import Attributes, Change, ProductVersion, Tombstone
+from vitrine.shards.records import Change, ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import NEVER_US, Snapshot
 from vitrine.shards.table import table_of
