@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 from services.embedder import metrics
-from services.embedder.batcher import Batcher
+from services.embedder.batcher import Batcher, BatchLimits
 from services.embedder.model import Model
 from services.embedder.servicer import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
@@ -16,22 +15,20 @@ from vitrine.v1 import embedder_pb2_grpc
 
 
 async def build(chosen: EmbedderSettings) -> server.Service:
-    model = await asyncio.to_thread(Model.load, chosen.model, chosen.providers, chosen.variant, chosen.threads)
+    model = await asyncio.to_thread(Model.load, chosen.model, chosen.providers, chosen.variant, chosen.model_threads)
     metrics.PROVIDER.labels(model.provider, model.variant).set(1)
-    batcher = Batcher(
-        model,
+    limits = BatchLimits(
         chosen.max_batch_images,
         chosen.interactive_queue_images,
         chosen.bulk_queue_images,
         chosen.bulk_batch_ms,
     )
-    servicer = EmbedderServicer(model, batcher, ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode"))
+    servicer = EmbedderServicer(model, Batcher(model, chosen.workers or usable_cores(), limits))
     return server.Service(
         name="embedder",
         register=lambda grpc_server: embedder_pb2_grpc.add_EmbedderServicer_to_server(servicer, grpc_server),
         full_names=["vitrine.v1.Embedder"],
         not_ready=lambda: None,  # it listens only once the model is warm
-        background=[batcher.run],
     )
 
 

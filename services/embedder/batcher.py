@@ -1,23 +1,39 @@
-"""Images wait here for the model. A batch forms while the previous one runs; shoppers' images fill it first."""
+"""Images wait here for the model. A batch forms while the ones before it run; shoppers' images fill it first.
+
+Each thread decodes a batch and runs the model on it, so that an image changes threads once each way.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from services.embedder import metrics
 from services.embedder.model import Model, Pixels, batch_sizes
-from vitrine.runtime.errors import ResourceExhausted
+from vitrine import images
+from vitrine.images import CropBox
+from vitrine.runtime.batching import BatchThreads, Waiting
+from vitrine.runtime.errors import InvalidArgument, ResourceExhausted
 from vitrine.vectors import Vectors
 
 INTERACTIVE: Final = "interactive"
 BULK: Final = "bulk"
+
+# How much the newest batch counts in what decoding an image is expected to take.
+_SMOOTHING: Final = 0.2
+
+
+class Picture(NamedTuple):
+    """Encoded bytes, and the part of the picture that is meant (None: all of it)."""
+
+    data: bytes
+    crop: CropBox | None
 
 
 class Embedded(NamedTuple):
@@ -27,48 +43,45 @@ class Embedded(NamedTuple):
     scores: Vectors
 
 
-@dataclass(eq=False)
-class _Waiting:
-    pixels: Pixels
-    answer: asyncio.Future[Embedded]
-
-
 @dataclass
 class _Lane:
-    """One priority: `admitted` counts its images from arrival to answer, decoding included."""
+    """One priority: `admitted` counts its images from arrival to answer."""
 
-    name: str
     limit_images: int
-    waiting: deque[_Waiting]
+    waiting: deque[Waiting[Picture, Embedded]] = field(default_factory=deque)
     admitted: int = 0
 
 
-class Batcher:
-    """Two bounded queues in front of one model."""
+@dataclass(frozen=True)
+class BatchLimits:
+    """Queue bounds in images; `bulk_batch_ms`: the longest a batch with bulk images may take, decoding included."""
 
-    def __init__(
-        self, model: Model, max_batch_images: int, interactive_images: int, bulk_images: int, bulk_batch_ms: float
-    ) -> None:
+    max_batch_images: int
+    interactive_images: int
+    bulk_images: int
+    bulk_batch_ms: float
+
+
+class Batcher:
+    """Two bounded queues in front of one model that runs in `threads` threads at once."""
+
+    def __init__(self, model: Model, threads: int, limits: BatchLimits) -> None:
         self._model = model
-        self._sizes = batch_sizes(max_batch_images)
-        times_ms = model.warm(self._sizes)
-        self._images_per_s = max(size / (time_ms / 1000) for size, time_ms in times_ms.items())
-        # While bulk runs, a shopper's image waits for one batch: that batch must be short.
-        self._bulk_size = max([size for size, time_ms in times_ms.items() if time_ms <= bulk_batch_ms], default=1)
-        self._lanes = {
-            INTERACTIVE: _Lane(INTERACTIVE, interactive_images, deque()),
-            BULK: _Lane(BULK, bulk_images, deque()),
-        }
-        self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._limits = limits
+        self._sizes = batch_sizes(limits.max_batch_images)
+        self._model_ms = model.warm(self._sizes)
+        self._decode_ms = 0.0
+        self._lanes = {INTERACTIVE: _Lane(limits.interactive_images), BULK: _Lane(limits.bulk_images)}
+        self._threads = BatchThreads("embed", threads, self._take, self._embedded)
 
     def admit(self, lane: str, images: int) -> None:
         """Reserves room for `images`; `release` gives it back. Raises ResourceExhausted."""
         chosen = self._lanes[lane]
         if chosen.admitted + images > chosen.limit_images:
             metrics.REFUSED.labels(lane).inc(images)
-            backlog_s = sum(other.admitted for other in self._lanes.values()) / self._images_per_s
-            raise ResourceExhausted(f"the {lane} queue holds {chosen.admitted} images", max(0.05, backlog_s))
+            backlog = sum(other.admitted for other in self._lanes.values())
+            retry_after_s = backlog * self._batch_ms(self._sizes[-1]) / self._sizes[-1] / 1000
+            raise ResourceExhausted(f"the {lane} queue holds {chosen.admitted} images", max(0.05, retry_after_s))
         chosen.admitted += images
         metrics.QUEUED.labels(lane).set(chosen.admitted)
 
@@ -76,53 +89,52 @@ class Batcher:
         self._lanes[lane].admitted -= images
         metrics.QUEUED.labels(lane).set(self._lanes[lane].admitted)
 
-    async def embed(self, pixels: Pixels, lane: str) -> Embedded:
-        """The model's answer for one image, uint8 (height, width, 3), which has been admitted."""
-        waiting = _Waiting(pixels, asyncio.get_running_loop().create_future())
-        self._lanes[lane].waiting.append(waiting)
-        self._arrived.set()
-        return await waiting.answer
+    async def embed(self, pictures: Sequence[Picture], lane: str) -> list[Embedded | BaseException]:
+        """The model's answer for each of `pictures`, which have been admitted, or what is wrong with it."""
+        create_future = asyncio.get_running_loop().create_future
+        waiting = [Waiting[Picture, Embedded](picture, create_future()) for picture in pictures]
+        self._lanes[lane].waiting.extend(waiting)
+        self._threads.wake()
+        return await asyncio.gather(*(entry.answer for entry in waiting), return_exceptions=True)
 
-    async def run(self) -> None:
-        """Forms and runs batches until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._arrived.wait()
-            batch = self._next_batch()
-            if not batch:
-                self._arrived.clear()
-                continue
-            pixels = np.stack([waiting.pixels for waiting in batch])
-            metrics.BATCH_IMAGES.observe(len(batch))
-            with metrics.BATCH_SECONDS.time():
-                try:
-                    answers = await loop.run_in_executor(self._thread, self._model.run, pixels)
-                except Exception as error:  # noqa: BLE001  (the batch fails with the model's own error; the next may succeed)
-                    _fail(batch, error)
-                    continue
-            _answer(batch, *answers)
-
-    def _next_batch(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting[Picture, Embedded]]:
+        """The next batch: as many as the largest size that is full, so that nothing is padded and none waits."""
         interactive, bulk = self._lanes[INTERACTIVE].waiting, self._lanes[BULK].waiting
-        waiting = len(interactive) + len(bulk)
-        limit = self._bulk_size if bulk and len(interactive) < self._bulk_size else self._sizes[-1]
-        size = max((size for size in self._sizes if size <= min(waiting, limit)), default=0)
-        batch: list[_Waiting] = []
+        limit = self._bulk_size() if bulk else self._sizes[-1]
+        size = max((size for size in self._sizes if size <= min(len(interactive) + len(bulk), limit)), default=0)
+        batch: list[Waiting[Picture, Embedded]] = []
         while len(batch) < size and (interactive or bulk):
             entry = (interactive or bulk).popleft()
-            # A caller that gave up costs no inference.
-            if not entry.answer.done():
+            if not entry.given_up:
                 batch.append(entry)
         return batch
 
+    def _bulk_size(self) -> int:
+        """While bulk runs, a shopper's image may wait for one batch: that batch must be short."""
+        short = [size for size in self._sizes if self._batch_ms(size) <= self._limits.bulk_batch_ms]
+        return max(short, default=1)
 
-def _answer(batch: Sequence[_Waiting], vectors: Vectors, scores: Vectors) -> None:
-    for waiting, vector, score in zip(batch, vectors, scores, strict=True):
-        if not waiting.answer.done():
-            waiting.answer.set_result(Embedded(vector, score))
+    def _batch_ms(self, size: int) -> float:
+        return self._model_ms[size] + size * self._decode_ms
 
+    def _embedded(self, pictures: Sequence[Picture]) -> list[Embedded | Exception]:
+        """Decodes and runs one batch, in a thread."""
+        started = time.perf_counter()
+        decoded = [self._decoded(picture) for picture in pictures]
+        decode_ms = (time.perf_counter() - started) * 1000 / len(pictures)
+        self._decode_ms += _SMOOTHING * (decode_ms - self._decode_ms)
+        metrics.DECODE_SECONDS.observe(decode_ms / 1000)
+        good = [pixels for pixels in decoded if not isinstance(pixels, InvalidArgument)]
+        if not good:
+            return [error for error in decoded if isinstance(error, InvalidArgument)]
+        metrics.BATCH_IMAGES.observe(len(good))
+        with metrics.BATCH_SECONDS.time():
+            rows = iter(zip(*self._model.run(np.stack(good)), strict=True))
+        return [pixels if isinstance(pixels, InvalidArgument) else Embedded(*next(rows)) for pixels in decoded]
 
-def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
-    for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)
+    def _decoded(self, picture: Picture) -> Pixels | InvalidArgument:
+        facts = self._model.facts
+        try:
+            return images.pixels(picture.data, facts.height, facts.width, picture.crop, facts.fill)
+        except InvalidArgument as error:
+            return error

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from vitrine.runtime.cores import usable_cores
 from vitrine.runtime.errors import ConfigError
 from vitrine.vectors import Vectors
 
@@ -72,7 +71,7 @@ class ModelFacts:
 
 
 class Model:
-    """One variant of a model on one execution provider. `run` is called from one thread at a time."""
+    """One variant of a model on one execution provider. `run` may be called from several threads at once."""
 
     def __init__(self, facts: ModelFacts, variant: str, provider: str, session: ort.InferenceSession) -> None:
         self.facts = facts
@@ -82,7 +81,7 @@ class Model:
         self._outputs = [facts.vector_name, *([facts.scores_name] if facts.labels else [])]
 
     @staticmethod
-    def load(folder: Path, providers: Sequence[str], variant: str = "", threads: int = 0) -> Model:
+    def load(folder: Path, providers: Sequence[str], variant: str = "", threads: int = 1) -> Model:
         """The first variant that the first usable provider runs. Raises ConfigError (`model`, `variant`, `providers`).
 
         ONNX Runtime falls back to CPU with only a log line; here the provider that is active is checked.
@@ -92,10 +91,8 @@ class Model:
         chosen = _chosen_variant(facts, provider, variant)
         path = _verified(folder, facts.variants[chosen])
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cores()
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Threads that spin while waiting take cores from decoding and from the calls themselves.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = ort.InferenceSession(path, options, providers=[provider])
         except Exception as error:  # onnxruntime raises many types of its own for a file it cannot load

@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--batch-images", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0)
     chosen = parser.parse_args()
-    model = Model.load(chosen.model, ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    model = Model.load(chosen.model, ["CUDAExecutionProvider", "CPUExecutionProvider"], threads=usable_cores())
     model.warm([chosen.batch_images])
     pictures = [path.read_bytes() for path in sorted(chosen.pictures.iterdir())]
     rate = raw_images_per_s(model, pictures, chosen.batch_images, chosen.seconds)

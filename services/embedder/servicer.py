@@ -1,15 +1,13 @@
-"""The Embedder service: checks, decodes in threads, hands pixels to the batcher, answers image by image."""
+"""The Embedder service: checks, hands pictures to the batcher, answers image by image."""
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from services.embedder import metrics
-from services.embedder.batcher import BULK, INTERACTIVE, Batcher, Embedded
-from services.embedder.model import Model, Pixels
-from vitrine import images
+from services.embedder.batcher import BULK, INTERACTIVE, Batcher, Embedded, Picture
+from services.embedder.model import Model
+from vitrine.images import CropBox
 from vitrine.runtime.context import Context
 from vitrine.runtime.errors import InvalidArgument, status_name
 from vitrine.v1 import catalogue_pb2, embedder_pb2_grpc
@@ -21,21 +19,19 @@ MAX_CALL_BYTES: Final = 8 * 1024 * 1024
 
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServicer):
-    def __init__(self, model: Model, batcher: Batcher, decoders: ThreadPoolExecutor) -> None:
+    def __init__(self, model: Model, batcher: Batcher) -> None:
         self._model = model
         self._batcher = batcher
-        self._decoders = decoders
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         _check(request)
         lane = BULK if request.priority == pb.PRIORITY_BULK else INTERACTIVE
         self._batcher.admit(lane, len(request.images))
         try:
-            results = await asyncio.gather(
-                *(self._result(number, image, lane) for number, image in enumerate(request.images))
-            )
+            answers = await self._batcher.embed([_picture(image) for image in request.images], lane)
         finally:
             self._batcher.release(lane, len(request.images))
+        results = [_result(number, answer, lane) for number, answer in enumerate(answers)]
         return pb.EmbedResponse(results=results, model_id=self._model.facts.model_id)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
@@ -49,27 +45,21 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServicer):
             provider=self._model.provider,
         )
 
-    async def _result(self, number: int, image: pb.ImageInput, lane: str) -> pb.EmbedResult:
-        loop = asyncio.get_running_loop()
-        try:
-            pixels = await loop.run_in_executor(self._decoders, self._decoded, image)
-        except InvalidArgument as error:
-            metrics.BAD.labels(lane).inc()
-            message = f"images[{number}].{error.field}: {error.reason}"
-            return pb.EmbedResult(error=catalogue_pb2.ItemError(code=status_name(error), message=message))
-        answer: Embedded = await self._batcher.embed(pixels, lane)
-        return pb.EmbedResult(
-            embedding=pb.Embedding(vector=to_wire(answer.vector), category_scores=to_wire(answer.scores))
-        )
 
-    def _decoded(self, image: pb.ImageInput) -> Pixels:
-        facts = self._model.facts
-        crop = None
-        if image.HasField("crop"):
-            box = image.crop
-            crop = images.CropBox(box.left, box.top, box.right, box.bottom).validated()
-        with metrics.DECODE_SECONDS.time():
-            return images.pixels(image.data, facts.height, facts.width, crop, facts.fill)
+def _picture(image: pb.ImageInput) -> Picture:
+    box = image.crop
+    crop = CropBox(box.left, box.top, box.right, box.bottom) if image.HasField("crop") else None
+    return Picture(image.data, crop)
+
+
+def _result(number: int, answer: Embedded | BaseException, lane: str) -> pb.EmbedResult:
+    if isinstance(answer, InvalidArgument):
+        metrics.BAD.labels(lane).inc()
+        message = f"images[{number}].{answer.field}: {answer.reason}"
+        return pb.EmbedResult(error=catalogue_pb2.ItemError(code=status_name(answer), message=message))
+    if isinstance(answer, BaseException):
+        raise answer  # the model itself failed: not this image's fault
+    return pb.EmbedResult(embedding=pb.Embedding(vector=to_wire(answer.vector), category_scores=to_wire(answer.scores)))
 
 
 def _check(request: pb.EmbedRequest) -> None:

@@ -22,7 +22,8 @@ class EmbedderSettings(ServerSettings):
         "CUDAExecutionProvider",
         "CPUExecutionProvider",
     )
-    threads: Annotated[int, Field(ge=0, description="inference threads; 0 = the cores this process may use")] = 0
+    workers: Annotated[int, Field(ge=0, description="batches decoded and run at once; 0 = usable cores")] = 0
+    model_threads: Annotated[int, Field(ge=1, description="threads of the model for one batch, on a CPU")] = 1
     max_batch_images: Annotated[int, Field(ge=1, le=1024)] = 32
     interactive_queue_images: Annotated[int, Field(ge=1, description="beyond: RESOURCE_EXHAUSTED")] = 256
     bulk_queue_images: Annotated[int, Field(ge=1, description="beyond: RESOURCE_EXHAUSTED")] = 512

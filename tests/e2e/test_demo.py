@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.e2e.command import COMMAND, gone, last_json
+from tests.e2e.command import COMMAND, gone, last_json, succeeded
+from tests.e2e.pictures import saved
+from tests.integration.shop import drawn
 
 KEYS = {
     "products",
@@ -45,6 +47,14 @@ def test_the_demo_ends_with_its_figures_and_leaves_nothing_running(tmp_path: Pat
     with Image.open(grid) as picture:
         picture.load()
         assert min(picture.size) > 500
+
+
+def test_the_demo_takes_a_folder_of_ones_own_though_some_files_are_broken(tmp_path: Path) -> None:
+    saved(tmp_path / "own", drawn()[:9], "own")
+    (tmp_path / "own" / "a-broken.jpg").write_bytes(drawn()[9].pictures[0][:4000])
+    stdout = succeeded("demo", "--once", "--json", "--data", tmp_path / "own", "--grid", tmp_path / "grid.png")
+    figures = last_json(stdout)
+    assert (figures["products"], figures["recall_at_10"], figures["coverage"]) == (9, 1.0, 1.0)
 
 
 def test_the_command_lies_next_to_the_interpreter() -> None:

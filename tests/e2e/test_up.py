@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import DRAIN_TIMEOUT_S, gone, last_json, running_up, services_of, succeeded, vitrine
+from tests.e2e.pictures import saved
 from tests.integration.shop import drawn
 
 PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
@@ -39,28 +39,25 @@ def test_services_do_not_outlive_an_up_that_was_killed(tmp_path: Path) -> None:
 
 
 def test_everything_works_behind_a_proxy_that_does_not(tmp_path: Path) -> None:
-    shop = tmp_path / "shop"
-    shop.mkdir()
-    for product in drawn()[:3]:
-        (shop / f"{product.product_id}.jpg").write_bytes(product.pictures[0])
-    folder = tmp_path / "up"
+    folder, shop = tmp_path / "up", tmp_path / "shop"
+    names = saved(shop, drawn()[:3], "proxied")
     with running_up(folder, env=PROXIES):
         report = last_json(succeeded("ingest", shop, "--folder", folder, "--json", env=PROXIES))
         assert (report["published"], report["refused"]) == (3, {})
-        answer = last_json(succeeded("search", next(shop.iterdir()), "--folder", folder, "--json", env=PROXIES))
+        answer = last_json(succeeded("search", shop / names[0], "--folder", folder, "--json", env=PROXIES))
         assert len(answer["hits"]) == 3
 
 
 def test_what_was_indexed_is_there_after_a_restart(tmp_path: Path) -> None:
-    folder, picture = tmp_path / "up", tmp_path / "shop" / "shoe.jpg"
-    picture.parent.mkdir()
-    picture.write_bytes(drawn()[1].pictures[0])
+    folder, shop = tmp_path / "up", tmp_path / "shop"
+    names = saved(shop, drawn()[:3], "kept")
     with running_up(folder):
-        succeeded("ingest", picture.parent, "--folder", folder)
+        succeeded("ingest", shop, "--folder", folder)
+    _refused(vitrine("up", "--folder", folder, "--port", "0", "--partitions", "3"), "partitions")
     with running_up(folder):
-        answer = last_json(succeeded("search", picture, "--folder", folder, "--json"))
-        assert [hit["product_id"] for hit in answer["hits"]] == ["shoe.jpg"]
-        assert last_json(succeeded("ingest", picture.parent, "--folder", folder, "--json"))["published"] == 0
+        answer = last_json(succeeded("search", shop / names[0], "--folder", folder, "--json"))
+        assert sorted(hit["product_id"] for hit in answer["hits"]) == names
+        assert last_json(succeeded("ingest", shop, "--folder", folder, "--json"))["published"] == 0
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -75,11 +72,12 @@ def test_a_model_that_is_missing(tmp_path: Path) -> None:
     _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--model", tmp_path / "none"), "model")
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"format_version": 1}'])
-def test_a_model_that_cannot_be_read(tmp_path: Path, content: str) -> None:
+def test_a_model_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "model.json").write_text(content)
+    (tmp_path / "model" / "model.json").write_text("{}")
+    started_s = time.monotonic()
     _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--model", tmp_path / "model"), "model")
+    assert time.monotonic() - started_s < DRAIN_TIMEOUT_S
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -93,12 +91,6 @@ def test_a_folder_that_is_in_use(folder: Path) -> None:
     assert "index default" in succeeded("index", "status", "--folder", folder)
 
 
-def test_a_folder_whose_index_has_other_partitions(tmp_path: Path) -> None:
-    with running_up(tmp_path / "up"):
-        pass
-    _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--partitions", "3"), "partitions")
-
-
 def test_an_allow_list_that_is_none(tmp_path: Path) -> None:
     _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--uri-allow", "gopher://x"), "uri_allow")
 
@@ -107,4 +99,3 @@ def _refused(done: subprocess.CompletedProcess[str], field: str) -> None:
     assert done.returncode == 2, done.stderr
     [line] = done.stderr.splitlines()
     assert line.startswith(f"vitrine: {field}: "), line
-    assert os.getcwd() not in line

@@ -69,8 +69,12 @@ class PartitionOwner:
                 self.manifest = wanted
                 self._last_publish_s = time.monotonic()
                 return wanted
-            if self._log.get(wanted.version) is not None:
+            taken = self._log.get(wanted.version)
+            if taken is not None and (taken.writer_id, taken.writer_epoch) != (wanted.writer_id, wanted.writer_epoch):
                 raise Fenced(f"partition {wanted.partition}: manifest {wanted.version} was written by another owner")
+            if taken is not None:
+                # One's own, by an attempt that failed after it had written: what is wanted now takes its place.
+                wanted = wanted.successor()
         raise Fenced(f"partition {wanted.partition}: manifest {wanted.version} can be neither written nor read")
 
     def _look_for_newer_owner(self) -> None:

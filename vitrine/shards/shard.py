@@ -133,6 +133,8 @@ class Shard:
         if self._tree is None or plan.method == "exact":
             return None
         measured = next((effort for effort in plan.efforts if effort.k >= k), plan.efforts[-1])
+        if measured.search_k == 0:
+            return None
         # Dead rows are found and thrown away, so their share is made up for; beyond the largest measured k, linearly.
         factor = max(1.0, k / measured.k) / max(live_share, 0.05)
         rerank, search_k = int(measured.rerank * factor), int(measured.search_k * factor)

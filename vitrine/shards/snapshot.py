@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import nlargest, nsmallest
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -171,10 +172,14 @@ class Snapshot:
 def best_hits(found: list[Found], k: int) -> list[Hit]:
     """The best `k` of what several shards found, in rank order. Only these are read from their shards' columns."""
     if len(found) > k:
-        found = sorted(found, key=_score, reverse=True)
-        # Everything tied with the last place is kept until the product ids decide.
-        last_score = found[k - 1].score
-        found = [entry for entry in found if entry.score >= last_score]
+        last_score = nlargest(k, map(_score, found))[-1]
+        ahead = [entry for entry in found if entry.score > last_score]
+        tied = [entry for entry in found if entry.score == last_score]
+        found = ahead + nsmallest(k - len(ahead), tied, key=_product_id)
     hits = [entry.shard.hit(entry.row, entry.score) for entry in found]
     hits.sort(key=rank)
-    return hits[:k]
+    return hits
+
+
+def _product_id(entry: Found) -> str:
+    return entry.shard.product_id(entry.row)

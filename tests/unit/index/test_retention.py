@@ -12,6 +12,7 @@ from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
 from vitrine.index.retention import Collector, kept_versions
 from vitrine.index.shelf import Shelf
 from vitrine.index.store import Store
+from vitrine.runtime.errors import CorruptManifest
 
 HOUR_S = 3600.0
 NOW_S = 1_000_000 * HOUR_S
@@ -36,6 +37,16 @@ def test_one_manifest_an_hour_is_kept_for_a_day() -> None:
     hours = [int(every_ten_minutes[version] // HOUR_S) for version in older]
     assert len(hours) == len(set(hours)) == 23
     assert all(NOW_S - every_ten_minutes[version] <= 24 * HOUR_S for version in kept)
+
+
+def test_of_an_hour_the_newest_manifest_is_kept() -> None:
+    hour_s = NOW_S - 5 * HOUR_S
+
+    assert kept_versions({1: hour_s, 2: hour_s + 30, 3: hour_s + 3_599, 4: NOW_S}) == {3, 4}
+
+
+def test_without_manifests_nothing_is_kept() -> None:
+    assert kept_versions({}) == set()
 
 
 @pytest.fixture
@@ -95,3 +106,35 @@ def test_a_shard_that_is_not_published_yet_is_spared(folder: Path) -> None:
     collector.collect()
 
     assert shelf.stored() == ["in-flight"]
+
+
+def test_a_shard_of_a_manifest_kept_for_rollback_is_spared(folder: Path) -> None:
+    collector, log, shelf = _collector(folder)
+    log.create(Manifest(0, version=1, shards=(_entry("replaced"),)))
+    log.create(Manifest(0, version=2))
+    _written(folder, "manifests/0000000001.json", age_s=5 * HOUR_S)
+    _written(folder, "shards/replaced/shard.json", age_s=5 * HOUR_S)
+
+    assert collector.collect() == (0, 0)
+
+    assert shelf.stored() == ["replaced"]
+
+
+def test_what_a_damaged_manifest_names_is_not_guessed(folder: Path) -> None:
+    collector, _, shelf = _collector(folder)
+    _written(folder, "manifests/0000000001.json", age_s=0)
+    _written(folder, "shards/unknown/shard.json", age_s=30 * HOUR_S)
+
+    with pytest.raises(CorruptManifest):
+        collector.collect()
+
+    assert shelf.stored() == ["unknown"]
+
+
+def test_collecting_again_finds_nothing_more(folder: Path) -> None:
+    collector, log, _ = _collector(folder)
+    log.create(Manifest(0, version=1))
+    _written(folder, "shards/replaced/shard.json", age_s=30 * HOUR_S)
+    assert collector.collect() == (0, 1)
+
+    assert collector.collect() == (0, 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -162,6 +162,4 @@ def ranked(versions: Sequence[ProductVersion], query: Vectors) -> list[tuple[flo
 
 
 TestPartition = Partition.TestCase
-TestPartition.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestPartition.settings = settings(max_examples=40, stateful_step_count=30)

@@ -1,0 +1,134 @@
+"""A service that is away: the others say so, go on with what they can, and recover by themselves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integration.shop import (
+    ANY_VECTOR,
+    Shop,
+    calls_to,
+    drawn,
+    eventually,
+    http,
+    indexed,
+    metric,
+    published,
+    refused,
+)
+from vitrine.cli.commands import DEFAULT_MODEL
+from vitrine.cli.stack import StackSettings, running_stack
+from vitrine.v1 import gateway_pb2, indexer_pb2
+from vitrine.vectors import to_wire
+
+SEARCH_BY_VECTOR = gateway_pb2.SearchRequest(vector=to_wire(ANY_VECTOR))
+
+
+def test_without_a_searcher_the_gateway_says_which_partitions_are_missing(shop: Shop) -> None:
+    gateway, products = shop.stack.addresses["gateway"], shop.products[:10]
+    indexed(shop.calls.client, published(shop.calls.client, [product.upsert() for product in products]))
+
+    shop.stack.kill("searcher")
+    eventually(lambda: http(gateway.http, "/readyz")[0] == 503)
+    with refused("UNAVAILABLE", "partition 0", "partition 1"):
+        shop.calls.search.Search(SEARCH_BY_VECTOR, timeout=5)
+    with refused("UNAVAILABLE", "partition"):
+        request = gateway_pb2.GetProductRequest(product_id=products[0].product_id)
+        shop.calls.search.GetProduct(request, timeout=5)
+    coverage = shop.calls.client.status().coverage
+    assert (coverage.partitions_answered, len(coverage.failures)) == (0, 2)
+    assert http(gateway.http, "/livez")[0] == 200
+    assert metric(gateway.http, "vitrine_gateway_partial_answers_total") > 0
+
+    shop.stack.watch()
+    eventually(lambda: http(gateway.http, "/readyz")[0] == 200)
+    eventually(lambda: len(shop.calls.search.Search(SEARCH_BY_VECTOR, timeout=5).results) == len(products))
+
+
+def test_without_an_embedder_nothing_is_lost_and_other_searches_go_on(shop: Shop) -> None:
+    client, indexer = shop.calls.client, shop.stack.addresses["indexer"].http
+    before, after = shop.products[:10], shop.products[10:30]
+    indexed(client, published(client, [product.upsert() for product in before]))
+
+    shop.stack.kill("embedder")
+    positions = published(client, [product.upsert() for product in after])
+    eventually(lambda: all(state.startswith("waiting: embedder") for state in _states(shop)))
+    assert metric(indexer, "vitrine_indexer_waiting") == 1
+    with refused("UNAVAILABLE", "embedder"):
+        request = gateway_pb2.SearchRequest(image=before[0].pictures[0])
+        shop.calls.search.Search(request, timeout=5)
+    assert len(client.search(vector=ANY_VECTOR, k=100).hits) == len(before)
+    assert len(client.search(product_id=before[0].product_id, k=100).hits) == len(before) - 1
+    time.sleep(1)  # long enough for a few attempts
+    assert client.refusals() == []
+
+    shop.stack.watch()
+    indexed(client, positions)
+    assert len(client.search(image=after[0].pictures[0], k=100).hits) == len(before) + len(after)
+    assert client.refusals() == []
+    eventually(lambda: _states(shop) == ["running", "running"])
+    assert metric(indexer, "vitrine_indexer_waiting") == 0
+
+
+def test_without_an_indexer_events_are_taken_and_searches_go_on(shop: Shop) -> None:
+    client, products = shop.calls.client, shop.products[:20]
+    indexed(client, published(client, [product.upsert() for product in products[:10]]))
+    shop.stack.kill("indexer")
+    positions = published(client, [product.upsert() for product in products[10:]])
+    assert len(client.search(vector=ANY_VECTOR, k=100).hits) == 10
+    shop.stack.watch()
+    indexed(client, positions)
+    assert len(client.search(vector=ANY_VECTOR, k=100).hits) == 20
+
+
+def test_a_frozen_searcher_is_said_within_the_deadline(shop: Shop) -> None:
+    indexed(shop.calls.client, published(shop.calls.client, [shop.products[0].upsert()]))
+    with frozen(shop.stack.pid("searcher")):
+        started_s = time.monotonic()
+        with refused("DEADLINE_EXCEEDED", "partition 0", "partition 1"):
+            shop.calls.search.Search(SEARCH_BY_VECTOR, timeout=1)
+        assert time.monotonic() - started_s < 2
+        eventually(lambda: http(shop.stack.addresses["gateway"].http, "/readyz")[0] == 503)
+    eventually(lambda: shop.calls.search.Search(SEARCH_BY_VECTOR, timeout=5).results)
+
+
+def test_a_frozen_embedder_is_said_within_the_deadline(shop: Shop) -> None:
+    indexed(shop.calls.client, published(shop.calls.client, [shop.products[0].upsert()]))
+    request = gateway_pb2.SearchRequest(image=shop.products[0].pictures[0])
+    with frozen(shop.stack.pid("embedder")):
+        started_s = time.monotonic()
+        with refused("DEADLINE_EXCEEDED", "embedder"):
+            shop.calls.search.Search(request, timeout=1)
+        assert time.monotonic() - started_s < 2
+    eventually(lambda: shop.calls.search.Search(request, timeout=5).results)
+
+
+def test_of_two_searchers_one_can_die_and_no_query_fails(tmp_path: Path) -> None:
+    settings = StackSettings(tmp_path / "stack", DEFAULT_MODEL, searchers=2)
+    with running_stack(settings) as stack, calls_to(stack) as calls:
+        indexed(calls.client, published(calls.client, [product.upsert() for product in drawn()[:10]]))
+        eventually(lambda: metric(stack.addresses["gateway"].http, "vitrine_gateway_replicas_up") == 2)
+        killed_s = time.monotonic()
+        stack.kill("searcher")  # the one that is asked when neither is busy
+        while time.monotonic() < killed_s + 2:
+            assert calls.client.search(vector=ANY_VECTOR).coverage.complete
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """A process that neither answers nor ends."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _states(shop: Shop) -> list[str]:
+    status = shop.calls.indexer.GetStatus(indexer_pb2.IndexerStatusRequest(), timeout=5)
+    return [partition.state for partition in status.partitions]

@@ -1,0 +1,406 @@
+"""The log for one machine: what was appended is there, in order, once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from vitrine.runtime.errors import ConfigError, StreamGap, Unavailable
+from vitrine.stream.embedded import EmbeddedLog
+from vitrine.stream.log import DeadLetter, Position, Record
+from vitrine.stream.partitioning import partition_of
+
+PARTITIONS = 4
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "stream" / "log.sqlite"
+
+
+@pytest.fixture
+def log(path: Path) -> Iterator[EmbeddedLog]:
+    opened = EmbeddedLog.open(path, PARTITIONS)
+    yield opened
+    opened.close()
+
+
+def in_partition(partition: int, count: int) -> list[str]:
+    """`count` product ids of one partition."""
+    names = (f"product-{number}" for number in range(1_000_000))
+    return list(islice((name for name in names if partition_of(name, PARTITIONS) == partition), count))
+
+
+def fill(log: EmbeddedLog, partition: int, count: int) -> None:
+    log.append([(name, name.encode()) for name in in_partition(partition, count)])
+
+
+def offsets(records: list[Record], partition: int) -> list[int]:
+    return [record.position.offset for record in records if record.position.partition == partition]
+
+
+def everything(log: EmbeddedLog) -> list[Record]:
+    return [record for partition in range(PARTITIONS) for record in log.read(Position(partition, 0), 1_000_000)]
+
+
+def test_a_record_holds_what_was_appended(log: EmbeddedLog) -> None:
+    before_us = time.time_ns() // 1_000
+
+    [position] = log.append([("p", b"value")])
+
+    [record] = log.read(position, 10)
+    assert (record.position, record.key, record.value) == (position, "p", b"value")
+    assert before_us <= record.append_time_us <= time.time_ns() // 1_000
+
+
+def test_a_product_goes_to_its_partition(log: EmbeddedLog) -> None:
+    names = [f"product-{number}" for number in range(50)]
+
+    positions = log.append([(name, b"") for name in names])
+
+    assert [position.partition for position in positions] == [partition_of(name, PARTITIONS) for name in names]
+
+
+def test_offsets_are_dense_within_each_partition(log: EmbeddedLog) -> None:
+    for begin in range(0, 300, 30):
+        log.append([(f"product-{number}", b"") for number in range(begin, begin + 30)])
+
+    for partition in range(PARTITIONS):
+        found = [record.position.offset for record in log.read(Position(partition, 0), 1_000)]
+        assert found == list(range(log.end_offset(partition)))
+
+
+def test_positions_come_in_the_order_of_the_entries(log: EmbeddedLog) -> None:
+    [name] = in_partition(2, 1)
+
+    positions = log.append([(name, b"first"), (name, b"second")])
+
+    assert [log.read(position, 1)[0].value for position in positions] == [b"first", b"second"]
+
+
+def test_an_empty_log_ends_at_zero(log: EmbeddedLog) -> None:
+    assert [log.end_offset(partition) for partition in range(PARTITIONS)] == [0] * PARTITIONS
+
+
+def test_appending_nothing_is_no_trouble(log: EmbeddedLog) -> None:
+    assert log.append([]) == []
+
+
+def test_a_log_opened_again_is_the_same_log(path: Path) -> None:
+    first = EmbeddedLog.open(path, PARTITIONS)
+    positions = first.append([("p", b"value")])
+    first.close()
+
+    again = EmbeddedLog.open(path, PARTITIONS)
+
+    assert again.log_id == first.log_id
+    assert [record.key for record in again.read(positions[0], 10)] == ["p"]
+    again.close()
+
+
+def test_a_log_made_anew_is_another_log(path: Path, log: EmbeddedLog) -> None:
+    other = EmbeddedLog.open(path.with_name("other.sqlite"), PARTITIONS)
+
+    assert other.log_id != log.log_id
+    other.close()
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("partitions", [1, 8])
+def test_a_log_with_another_number_of_partitions_names_the_setting(path: Path, partitions: int) -> None:
+    with pytest.raises(ConfigError, match="has 4") as caught:
+        EmbeddedLog.open(path, partitions)
+
+    assert caught.value.field == "partitions"
+
+
+def test_a_file_that_is_no_log_names_the_setting(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"not a database at all" * 100)
+
+    with pytest.raises(ConfigError) as caught:
+        EmbeddedLog.open(path, PARTITIONS)
+
+    assert caught.value.field == "stream"
+
+
+def test_a_place_that_cannot_be_written_names_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError) as caught:
+        EmbeddedLog.open(tmp_path / "file" / "log.sqlite", PARTITIONS)
+
+    assert caught.value.field == "stream"
+
+
+def test_a_closed_log_is_unavailable(path: Path) -> None:
+    log = EmbeddedLog.open(path, PARTITIONS)
+    log.close()
+
+    with pytest.raises(Unavailable):
+        log.append([("p", b"")])
+
+
+def test_an_append_that_fails_leaves_nothing_behind(log: EmbeddedLog) -> None:
+    bad: list[tuple[str, bytes]] = [("p", b"good"), ("q", None)]  # type: ignore[list-item]
+    bad.append(("r", object()))  # type: ignore[arg-type]
+    with pytest.raises((Unavailable, sqlite3.Error)):
+        log.append(bad)
+
+    assert everything(log) == []
+    assert log.append([("p", b"good")])[0].offset == 0
+
+
+def append_many(path: Path, writer: int, count: int, start: Barrier) -> None:
+    """Runs in a process of its own."""
+    start.wait()
+    log = EmbeddedLog.open(path, PARTITIONS)
+    for number in range(0, count, 10):
+        log.append([(f"{writer}-{number + step}", b"%d" % writer) for step in range(10)])
+    log.close()
+
+
+def test_processes_that_open_a_new_log_and_append_at_once_lose_nothing(path: Path) -> None:
+    start = SPAWN.Barrier(3)
+    writers = [SPAWN.Process(target=append_many, args=(path, writer, 200, start)) for writer in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    log = EmbeddedLog.open(path, PARTITIONS)
+    records = everything(log)
+    assert {record.key for record in records} == {f"{writer}-{number}" for writer in range(3) for number in range(200)}
+    for partition in range(PARTITIONS):
+        assert offsets(records, partition) == list(range(log.end_offset(partition)))
+    log.close()
+
+
+def test_threads_may_share_a_log(log: EmbeddedLog) -> None:
+    def work(writer: int) -> None:
+        for number in range(30):
+            log.append([(f"{writer}-{number}", b"")])
+
+    threads = [threading.Thread(target=work, args=(writer,)) for writer in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(everything(log)) == 120
+
+
+def test_threads_that_open_a_new_log_at_once_share_its_id(path: Path) -> None:
+    for number in range(10):
+        file, start, opened = path.with_name(f"{number}.sqlite"), threading.Barrier(6), list[EmbeddedLog]()
+
+        def open_it(file: Path = file, start: threading.Barrier = start, opened: list[EmbeddedLog] = opened) -> None:
+            start.wait()
+            opened.append(EmbeddedLog.open(file, PARTITIONS))
+
+        threads = [threading.Thread(target=open_it) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for log in opened:
+            log.close()
+
+        assert len(opened) == 6
+        assert len({log.log_id for log in opened}) == 1
+
+
+@pytest.mark.parametrize("lock", ["IMMEDIATE", "EXCLUSIVE"])
+def test_opening_waits_for_another_that_is_making_the_file(path: Path, lock: str) -> None:
+    path.parent.mkdir()
+    other = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    other.execute(f"BEGIN {lock}")
+    done = threading.Timer(0.1, other.execute, ("COMMIT",))
+    done.start()
+
+    EmbeddedLog.open(path, PARTITIONS).close()
+
+    done.join()
+    other.close()
+
+
+class TestConsumer:
+    def test_every_record_comes_once_and_in_order(self, log: EmbeddedLog) -> None:
+        for partition in range(PARTITIONS):
+            fill(log, partition, 20 + partition)
+        consumer = log.consumer(range(PARTITIONS))
+
+        records: list[Record] = []
+        while batch := consumer.poll(7, 0):
+            records += batch
+
+        for partition in range(PARTITIONS):
+            assert offsets(records, partition) == list(range(20 + partition))
+
+    @pytest.mark.parametrize("max_records", [1, 2, 3, 7, 100])
+    def test_no_more_come_than_asked_for(self, log: EmbeddedLog, max_records: int) -> None:
+        for partition in range(PARTITIONS):
+            fill(log, partition, 10)
+        consumer = log.consumer(range(PARTITIONS))
+
+        assert len(consumer.poll(max_records, 0)) == min(max_records, 40)
+
+    @pytest.mark.parametrize("max_records", [1, 2, 3])
+    def test_every_partition_has_its_turn(self, log: EmbeddedLog, max_records: int) -> None:
+        for partition in range(PARTITIONS):
+            fill(log, partition, 30)
+        consumer = log.consumer(range(PARTITIONS))
+
+        records = [record for _ in range(24 // max_records) for record in consumer.poll(max_records, 0)]
+
+        assert [len(offsets(records, partition)) for partition in range(PARTITIONS)] == [6] * PARTITIONS
+
+    def test_a_busy_partition_does_not_starve_the_others(self, log: EmbeddedLog) -> None:
+        fill(log, 0, 200)
+        fill(log, 3, 1)
+
+        records = log.consumer(range(PARTITIONS)).poll(40, 0)
+
+        assert offsets(records, 3) == [0]
+
+    def test_only_the_assigned_partitions_are_read(self, log: EmbeddedLog) -> None:
+        for partition in range(PARTITIONS):
+            fill(log, partition, 3)
+
+        records = log.consumer([1, 2]).poll(100, 0)
+
+        assert {record.position.partition for record in records} == {1, 2}
+
+    def test_reading_goes_on_from_where_it_was_told(self, log: EmbeddedLog) -> None:
+        fill(log, 1, 10)
+        consumer = log.consumer([1])
+
+        consumer.seek(Position(1, 7))
+
+        assert offsets(consumer.poll(100, 0), 1) == [7, 8, 9]
+
+    def test_it_may_be_told_to_go_back(self, log: EmbeddedLog) -> None:
+        fill(log, 1, 3)
+        consumer = log.consumer([1])
+        consumer.poll(100, 0)
+
+        consumer.seek(Position(1, 0))
+
+        assert offsets(consumer.poll(100, 0), 1) == [0, 1, 2]
+
+    def test_the_end_is_a_place_to_read_from(self, log: EmbeddedLog) -> None:
+        fill(log, 1, 3)
+        consumer = log.consumer([1])
+        consumer.seek(Position(1, 3))
+        assert consumer.poll(100, 0) == []
+
+        fill(log, 1, 1)
+
+        assert offsets(consumer.poll(100, 0), 1) == [3]
+
+    def test_beyond_the_end_is_a_gap(self, log: EmbeddedLog) -> None:
+        fill(log, 1, 3)
+
+        with pytest.raises(StreamGap, match="the log ends at 3"):
+            log.consumer([1]).seek(Position(1, 4))
+
+    @pytest.mark.parametrize("missing", [[0], [2], [0, 1, 2], [3, 4]])
+    def test_missing_records_are_a_gap(self, log: EmbeddedLog, path: Path, missing: list[int]) -> None:
+        fill(log, 1, 6)
+        with sqlite3.connect(path) as connection:
+            connection.executemany("DELETE FROM events WHERE partition = 1 AND offset = ?", [[at] for at in missing])
+        connection.close()
+
+        with pytest.raises(StreamGap, match=f"offset {missing[0]} is gone"):
+            log.consumer([1]).poll(100, 0)
+
+    def test_a_paused_partition_is_not_read(self, log: EmbeddedLog) -> None:
+        fill(log, 0, 3)
+        fill(log, 1, 3)
+        consumer = log.consumer([0, 1])
+
+        records = consumer.poll(100, 0, paused=[0])
+
+        assert {record.position.partition for record in records} == {1}
+
+    def test_a_paused_partition_goes_on_where_it_stopped(self, log: EmbeddedLog) -> None:
+        fill(log, 0, 6)
+        consumer = log.consumer([0])
+        consumer.poll(2, 0)
+        assert consumer.poll(100, 0, paused={0}) == []
+
+        assert offsets(consumer.poll(100, 0), 0) == [2, 3, 4, 5]
+
+    def test_with_nothing_to_read_it_waits_as_long_as_it_was_told(self, log: EmbeddedLog) -> None:
+        started = time.monotonic()
+
+        assert log.consumer([0]).poll(10, 0.2) == []
+        assert time.monotonic() - started >= 0.2
+
+    def test_it_wakes_when_something_is_appended(self, path: Path, log: EmbeddedLog) -> None:
+        other = EmbeddedLog.open(path, PARTITIONS)
+        later = threading.Timer(0.1, fill, (other, 0, 1))
+        later.start()
+
+        records = log.consumer([0]).poll(10, 30)
+
+        later.join()
+        other.close()
+        assert offsets(records, 0) == [0]
+
+    def test_two_consumers_do_not_disturb_each_other(self, log: EmbeddedLog) -> None:
+        fill(log, 0, 5)
+        one, two = log.consumer([0]), log.consumer([0])
+        one.poll(100, 0)
+
+        assert offsets(two.poll(100, 0), 0) == [0, 1, 2, 3, 4]
+
+
+class TestDeadLetters:
+    def letter(self, offset: int = 3, time_us: int = 100, value: bytes | None = b"value") -> DeadLetter:
+        return DeadLetter(Record(Position(1, offset), "p", value, 50), "upsert.images: bad", True, time_us)
+
+    def test_a_letter_holds_all_it_takes_to_publish_again(self, log: EmbeddedLog) -> None:
+        log.put_dead_letters([self.letter()])
+
+        assert log.dead_letters() == [self.letter()]
+
+    def test_a_letter_may_be_of_a_record_without_a_value(self, log: EmbeddedLog) -> None:
+        log.put_dead_letters([self.letter(value=None)])
+
+        assert log.dead_letters() == [self.letter(value=None)]
+
+    def test_the_same_letter_twice_is_one(self, log: EmbeddedLog) -> None:
+        for _ in range(2):
+            log.put_dead_letters([self.letter(), self.letter()])
+
+        assert log.dead_letters() == [self.letter()]
+
+    def test_they_come_oldest_first(self, log: EmbeddedLog) -> None:
+        log.put_dead_letters([self.letter(3, 300), self.letter(1, 200), self.letter(2, 100)])
+
+        assert [letter.time_us for letter in log.dead_letters()] == [100, 200, 300]
+
+    def test_they_outlive_the_process(self, path: Path, log: EmbeddedLog) -> None:
+        log.put_dead_letters([self.letter()])
+
+        again = EmbeddedLog.open(path, PARTITIONS)
+        letters = again.dead_letters()
+        again.close()
+
+        assert letters == [self.letter()]
+
+    def test_they_are_no_events(self, log: EmbeddedLog) -> None:
+        log.put_dead_letters([self.letter()])
+
+        assert log.end_offset(1) == 0
