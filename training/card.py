@@ -22,8 +22,9 @@ None of its pictures are in this repository; the weights were learned from them.
 
 ## Training
 
-{runs}, exported on {date}. About 60 % of the training pictures were cut out of their white
-background and put on a generated one (noise, gradients, stripes, checks, rectangles, parts of other products).
+{runs}; exported on {date}.
+About 60 % of the pictures that could be cut out of their white background were put on a generated one in each epoch
+(noise, gradients, stripes, checks, rectangles, parts of other products).
 
 ## Measured
 

@@ -15,6 +15,7 @@ from vitrine.index.shelf import Shelf
 from vitrine.index.store import Store
 from vitrine.runtime.errors import CorruptManifest, CorruptShard, UnknownIndex, VitrineError
 from vitrine.runtime.logs import logger
+from vitrine.runtime.memory import return_what_is_free
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 
@@ -58,8 +59,11 @@ class PartitionReader:
             return False
         previous = self.view.snapshot if self.view else None
         snapshot = Snapshot.of(shards, self._dim, _now_us(), previous)
+        fewer = len(shards) < len(self._open)
         self._open = {shard.facts.shard_id: shard for shard in shards}
         self.view, self.failure = View(found, snapshot), ""
+        if fewer:
+            return_what_is_free()
         metrics.SWAP_SECONDS.observe(time.perf_counter() - started)
         self._measure()
         return True

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 COMMAND: Final = (sys.executable, "-m", "vitrine.cli")
 START_TIMEOUT_S: Final = 60.0
+READY_LINE: Final = "Ctrl-C stops everything."
 DRAIN_TIMEOUT_S: Final = 20.0
 
 
@@ -63,7 +64,7 @@ def running_up(
         )
     try:
         deadline_s = time.monotonic() + START_TIMEOUT_S
-        while not (folder / "addresses.json").is_file():
+        while READY_LINE not in log.read_text():
             assert running.poll() is None, log.read_text()
             assert time.monotonic() < deadline_s, log.read_text()
             time.sleep(0.1)

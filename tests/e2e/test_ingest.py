@@ -16,6 +16,7 @@ from PIL import Image
 from tests.e2e.command import last_json, succeeded, vitrine
 from tests.e2e.pictures import saved
 from tests.integration.shop import drawn
+from vitrine.cli.stack import known_addresses
 from vitrine.client import VisualSearchClient
 from vitrine.shards.records import Hit
 
@@ -151,7 +152,9 @@ def test_a_table_that_cannot_be_used_is_said_in_one_line(folder: Path, tmp_path:
 
 
 def _ingested(path: Path, folder: Path, *options: str) -> dict[str, Any]:
-    return last_json(succeeded("ingest", path, "--folder", folder, "--json", *options))
+    """An ingest by the gateway's address, which leaves the roll at its end to the indexer."""
+    gateway = known_addresses(folder)["gateway"]["grpc"]
+    return last_json(succeeded("ingest", path, "--folder", folder, "--gateway", gateway, "--json", *options))
 
 
 def _found(client: VisualSearchClient, picture: Path) -> dict[str, Hit]:

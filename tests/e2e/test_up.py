@@ -8,8 +8,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.command import DRAIN_TIMEOUT_S, gone, last_json, running_up, services_of, succeeded, vitrine
 from tests.e2e.pictures import saved
 from tests.integration.shop import drawn
@@ -18,12 +16,11 @@ PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY"
 SERVICES = 4
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_signal_drains_all_services(tmp_path: Path, number: signal.Signals) -> None:
+def test_ctrl_c_drains_all_services(tmp_path: Path) -> None:
     with running_up(tmp_path / "up") as up:
         assert len(services_of(up.pid)) == SERVICES
         started_s = time.monotonic()
-        up.send_signal(number)
+        up.send_signal(signal.SIGINT)
         assert up.wait(DRAIN_TIMEOUT_S) == 0
         assert time.monotonic() - started_s < DRAIN_TIMEOUT_S
         assert services_of(up.pid) == []
@@ -31,11 +28,21 @@ def test_a_signal_drains_all_services(tmp_path: Path, number: signal.Signals) ->
     assert (tmp_path / "up.log").read_text().endswith("Stopped.\n")
 
 
-def test_services_do_not_outlive_an_up_that_was_killed(tmp_path: Path) -> None:
-    with running_up(tmp_path / "up") as up:
-        up.kill()
-        up.wait()
-        assert gone(up.pid, DRAIN_TIMEOUT_S)
+def test_an_up_that_was_killed_leaves_no_service_and_loses_nothing(tmp_path: Path) -> None:
+    folder, shop = tmp_path / "up", tmp_path / "shop"
+    names = saved(shop, drawn()[:3], "kept")
+    with running_up(folder) as killed:
+        succeeded("ingest", shop, "--folder", folder)
+        killed.kill()
+        killed.wait()
+        assert gone(killed.pid, DRAIN_TIMEOUT_S)
+
+    with running_up(folder) as up:
+        answer = last_json(succeeded("search", shop / names[0], "--folder", folder, "--json"))
+        assert sorted(hit["product_id"] for hit in answer["hits"]) == names
+        assert last_json(succeeded("ingest", shop, "--folder", folder, "--json"))["published"] == 0
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(DRAIN_TIMEOUT_S) == 0
 
 
 def test_everything_works_behind_a_proxy_that_does_not(tmp_path: Path) -> None:
@@ -48,24 +55,23 @@ def test_everything_works_behind_a_proxy_that_does_not(tmp_path: Path) -> None:
         assert len(answer["hits"]) == 3
 
 
-def test_what_was_indexed_is_there_after_a_restart(tmp_path: Path) -> None:
-    folder, shop = tmp_path / "up", tmp_path / "shop"
-    names = saved(shop, drawn()[:3], "kept")
-    with running_up(folder):
-        succeeded("ingest", shop, "--folder", folder)
-    _refused(vitrine("up", "--folder", folder, "--port", "0", "--partitions", "3"), "partitions")
-    with running_up(folder):
-        answer = last_json(succeeded("search", shop / names[0], "--folder", folder, "--json"))
-        assert sorted(hit["product_id"] for hit in answer["hits"]) == names
-        assert last_json(succeeded("ingest", shop, "--folder", folder, "--json"))["published"] == 0
-
-
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = vitrine("up", "--folder", tmp_path / "up", "--port", str(taken.getsockname()[1]))
     _refused(done, "port")
+
+
+def test_a_port_that_is_no_port(tmp_path: Path) -> None:
+    done = vitrine("up", "--folder", tmp_path / "up", "--port", "70000")
+    assert done.returncode == 2, done.stderr
+    assert "port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_store_of_an_unknown_kind(tmp_path: Path) -> None:
+    _refused(vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--store", "ftp://somewhere"), "store")
 
 
 def test_a_model_that_is_missing(tmp_path: Path) -> None:

@@ -19,46 +19,46 @@ KILL_AT = 60
 EVENT_INTERVAL_S = 0.01
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["embedder", "indexer", "searcher", "gateway"])
 def test_every_product_is_there_once_though_a_service_was_killed(shop: Shop, tmp_path: Path, name: str) -> None:
-    ingest_thread = IngestThread(shop, tmp_path)
-    ingest_thread.start()
-    eventually(lambda: ingest_thread.acknowledged >= KILL_AT or not ingest_thread.is_alive())
-    assert ingest_thread.acknowledged < PRODUCTS, "the kill must come while products stream in"
+    writer = Writer(shop, name, tmp_path / "journal.json")
+    writer.start()
+    eventually(lambda: writer.acknowledged >= KILL_AT or not writer.is_alive())
+    assert writer.acknowledged < PRODUCTS, "the kill must come while products stream in"
     shop.stack.kill(name)
     assert [line.split()[0] for line in shop.stack.watch()] == [name]
     shop.stack.wait_ready(name)
-    ingest_thread.join(timeout=60)
+    writer.join(timeout=60)
 
-    report = ingest_thread.report
+    report = writer.report
     assert report is not None, "the ingest did not end"
     assert (report.published, report.refused, report.partly) == (PRODUCTS, {}, {})
-    wanted = sorted(event.product_id for event in events(shop))
+    wanted = sorted(event.product_id for event in events(shop, name))
     for product_id in wanted:
         assert shop.calls.client.product(product_id).product_id == product_id
     answer = shop.calls.client.search(vector=ANY_VECTOR, k=10_000, exact=True, require_complete=True)
-    assert sorted(hit.product_id for hit in answer.hits) == wanted
-    assert answer.coverage.rows_searched == PRODUCTS
+    found = sorted(hit.product_id for hit in answer.hits)
+    assert [product_id for product_id in found if product_id.startswith(name)] == wanted
+    assert answer.coverage.rows_searched == len(found), "a row that no product of the answer stands for"
 
 
-class IngestThread(threading.Thread):
+class Writer(threading.Thread):
     """An ingest of `PRODUCTS` products that takes a while. `report`: what it says in the end."""
 
-    def __init__(self, shop: Shop, folder: Path) -> None:
+    def __init__(self, shop: Shop, prefix: str, journal: Path) -> None:
         super().__init__(daemon=True)
         self.acknowledged = 0
         self.report: Report | None = None
-        self._shop = shop
-        self._folder = folder
+        self._client = shop.calls.client
+        self._events = events(shop, prefix)
+        self._journal = Journal(journal)
 
     def run(self) -> None:
         catalogue = Catalogue(PRODUCTS, PRODUCTS, self._items)
-        journal = Journal(self._folder / "journal.json")
-        self.report = ingest(self._shop.calls.client, catalogue, journal, self._progress)
+        self.report = ingest(self._client, catalogue, self._journal, self._progress)
 
     def _items(self, skip: int) -> Iterator[Upsert]:
-        for event in events(self._shop)[skip:]:
+        for event in self._events[skip:]:
             time.sleep(EVENT_INTERVAL_S)
             yield event
 
@@ -67,9 +67,9 @@ class IngestThread(threading.Thread):
             self.acknowledged = done
 
 
-def events(shop: Shop) -> list[Upsert]:
+def events(shop: Shop, prefix: str) -> list[Upsert]:
     upserts = []
     for number in range(PRODUCTS):
         product = shop.products[number % len(shop.products)]
-        upserts.append(upsert(f"{number:04d}", product.pictures[0], category=product.category))
+        upserts.append(upsert(f"{prefix}-{number:04d}", product.pictures[0], category=product.category))
     return upserts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,17 +13,14 @@ import grpc
 import pytest
 
 from tests.integration.shop import (
-    ANY_VECTOR,
     Shop,
-    drawn,
+    all_found,
     eventually,
     indexed,
     published,
     running_service,
     upsert,
 )
-from vitrine.cli.commands import DEFAULT_MODEL
-from vitrine.cli.stack import StackSettings, running_stack
 from vitrine.client import VisualSearchClient
 from vitrine.runtime.errors import Unavailable, VitrineError
 from vitrine.stream.events import Upsert
@@ -29,37 +28,38 @@ from vitrine.v1 import indexer_pb2
 
 
 def test_pictures_that_cannot_be_stored_end_the_stream_as_unavailable(shop: Shop) -> None:
-    client, products = shop.calls.client, shop.products[:10]
-    indexed(client, published(client, [product.upsert() for product in products[:5]]))
+    client, before, after = shop.calls.client, _events(shop, "stored"), _events(shop, "not-stored-at-first")
+    indexed(client, published(client, before))
     with in_the_way_of(_index(shop) / "images"):
         with pytest.raises(Unavailable):
-            list(client.publish([product.upsert() for product in products[5:]]))
-        assert len(client.search(vector=ANY_VECTOR).hits) == 5
-    indexed(client, published(client, [product.upsert() for product in products[5:]]))
-    assert len(client.search(vector=ANY_VECTOR).hits) == 10
+            list(client.publish(after))
+        assert _ids(before) <= set(all_found(client))
+    indexed(client, published(client, after))
+    assert _ids(after) <= set(all_found(client))
 
 
 def test_a_manifest_that_cannot_be_written_holds_the_offset_and_is_said(shop: Shop) -> None:
-    client, products = shop.calls.client, shop.products[:10]
-    indexed(client, published(client, [product.upsert() for product in products]))
+    client, before, after = shop.calls.client, _events(shop, "listed"), _events(shop, "not-listed-at-first")
+    indexed(client, published(client, before))
     with in_the_way_of(_index(shop) / "p00000" / "manifests"), in_the_way_of(_index(shop) / "p00001" / "manifests"):
-        more = published(client, [product.upsert() for product in shop.products[10:20]])
+        positions = published(client, after)
         eventually(lambda: "running" not in _states(shop), patience_s=5)
-        assert len(client.search(vector=ANY_VECTOR, k=100).hits) == 10
-    indexed(client, more)
-    assert len(client.search(vector=ANY_VECTOR, k=100).hits) == 20
+        assert _ids(before) <= set(all_found(client))
+    indexed(client, positions)
+    assert _ids(after) <= set(all_found(client))
     eventually(lambda: _states(shop) == ["running", "running"])
 
 
-def test_a_log_made_anew_is_not_mistaken_for_the_old_one(tmp_path: Path) -> None:
-    settings = StackSettings(tmp_path / "stack", DEFAULT_MODEL)
-    with running_stack(settings) as stack, VisualSearchClient(stack.gateway) as client:
-        indexed(client, published(client, [drawn()[0].upsert()]))
-        log_id = client.status().log_id
-    for file in settings.folder.glob("stream.sqlite*"):
-        file.unlink()
-    with pytest.raises(VitrineError, match=f"was indexed from log {log_id}"), running_stack(settings):
-        pass
+def test_a_log_made_anew_is_not_mistaken_for_the_old_one(shop: Shop, tmp_path: Path) -> None:
+    log_id = shop.calls.client.status().log_id
+    assert f"was indexed from log {log_id}" in _refusal_to_start(shop, tmp_path / "new.sqlite")
+    assert _states(shop) == ["running", "running"]
+
+
+def test_a_log_with_other_partitions_is_not_read(shop: Shop) -> None:
+    log = shop.stack.settings.folder / "stream.sqlite"
+    assert _refusal_to_start(shop, log, "--partitions", "3").startswith("indexer: partitions: ")
+    assert _states(shop) == ["running", "running"]
 
 
 def test_a_gateway_that_stops_while_it_is_written_to_says_unavailable(shop: Shop, tmp_path: Path) -> None:
@@ -104,8 +104,27 @@ def in_the_way_of(folder: Path) -> Iterator[None]:
         kept.rename(folder)
 
 
+def _refusal_to_start(shop: Shop, log: Path, *options: str) -> str:
+    """The one line with which a second indexer on this log ends."""
+    upstream = ["--store", shop.stack.settings.store_url, "--embedder", shop.stack.addresses["embedder"].grpc]
+    ports = ["--port", "1", "--http-port", "1"]
+    command = [sys.executable, "-m", "services.indexer", *upstream, *ports, "--stream", str(log), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    return line
+
+
 def _index(shop: Shop) -> Path:
     return Path(shop.stack.settings.store_url) / "default"
+
+
+def _events(shop: Shop, prefix: str) -> list[Upsert]:
+    return [upsert(f"{prefix}-{number}", shop.products[number].pictures[0]) for number in range(8)]
+
+
+def _ids(events: list[Upsert]) -> set[str]:
+    return {event.product_id for event in events}
 
 
 def _states(shop: Shop) -> list[str]:

@@ -20,7 +20,7 @@ def test_the_one_that_was_there_first_is_fenced(shop: Shop, tmp_path: Path) -> N
         claims = [_newest_manifest(shop, partition) for partition in (0, 1)]
         assert [claim["writer_epoch"] for claim in claims] == [2, 2]
 
-        for product in shop.products[10:40]:
+        for product in shop.products[10:20]:
             indexed(client, published(client, [product.upsert()]))
         eventually(lambda: all("another owner" in state for state in _states(shop.calls.indexer)))
         assert _states(indexer_pb2_grpc.IndexerStub(channel)) == ["running", "running"]
@@ -28,10 +28,10 @@ def test_the_one_that_was_there_first_is_fenced(shop: Shop, tmp_path: Path) -> N
         assert status == 503
         assert "another owner" in reason
 
-        more = published(client, [product.upsert() for product in shop.products[40:60]])
+        more = published(client, [product.upsert() for product in shop.products[20:40]])
         indexed(client, more)
         found = client.search(vector=ANY_VECTOR, k=1000, exact=True).hits
-        assert sorted(hit.product_id for hit in found) == [product.product_id for product in shop.products[:60]]
+        assert sorted(hit.product_id for hit in found) == [product.product_id for product in shop.products[:40]]
         for partition, claim in enumerate(claims):
             written = [manifest["writer_id"] for manifest in _manifests(shop, partition) if _after(manifest, claim)]
             assert set(written) == {claim["writer_id"]}

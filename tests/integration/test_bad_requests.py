@@ -53,9 +53,8 @@ def test_a_page_size_out_of_range(shop: Shop, page_size: int) -> None:
         bytes(DIM * 4),
         np.full(DIM, np.nan, "<f4").tobytes(),
         np.full(DIM, np.inf, "<f4").tobytes(),
-        np.full(DIM, 1e38, "<f4").tobytes(),
     ],
-    ids=["empty", "short", "cut", "long", "zero", "nan", "infinite", "overflowing"],
+    ids=["empty", "short", "cut", "long", "zero", "nan", "infinite"],
 )
 def test_a_vector_without_a_direction(shop: Shop, vector: bytes) -> None:
     with refused("INVALID_ARGUMENT", "vector: "):
@@ -234,7 +233,7 @@ def test_bytes_that_are_no_message_end_a_stream_at_once(shop: Shop) -> None:
     with channel_to(shop.stack.gateway) as channel:
         publish: Any = channel.stream_stream("/vitrine.v1.Catalogue/Publish")
         with pytest.raises(grpc.RpcError) as caught:
-            list(publish(iter([NO_MESSAGE]), timeout=5))
+            list(publish(iter([NO_MESSAGE]), timeout=2))
     assert caught.value.code().name != "DEADLINE_EXCEEDED"
 
 

@@ -136,6 +136,12 @@ class TestFormats:
         with pytest.raises(BadImage, match="more than 40000000 pixels"):
             images.decode(png(*size, 1, 0, b""))
 
+    def test_the_limit_does_not_hang_on_pillows_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+
+        with pytest.raises(BadImage, match="8000x5001 pixels"):
+            images.decode(png(8_000, 5_001, 1, 0, b""))
+
     def test_40_megapixels_are_accepted(self) -> None:
         assert images.decode(png(8_000, 5_000, 1, 0, bytes(1 + 1_000) * 5_000)).size == (8_000, 5_000)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,9 +40,15 @@ class Catalogue:
     images: int
     _items: Any
 
+    def first(self, products: int) -> Catalogue:
+        """The same catalogue, cut after its first `products`; `images` is then an estimate."""
+        products = min(products, self.products)
+        return replace(self, products=products, images=round(self.images * products / self.products))
+
     def items(self, skip: int = 0) -> Iterator[Item]:
         """Products from number `skip` on."""
-        return self._items(skip)  # type: ignore[no-any-return]
+        items: Iterator[Item] = islice(self._items(skip), max(0, self.products - skip))
+        return items
 
 
 def open_catalogue(path: Path, category: str = "category") -> Catalogue:

@@ -29,7 +29,10 @@ EXACT_ROWS: Final = 16_384
 
 _Z_95: Final = 1.645  # one-sided
 _SEED: Final = 5
-_SEARCH_KS: Final = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
+_SEARCH_KS: Final = (
+    *(250, 500, 750, 1_000, 1_500, 2_000, 3_000, 4_000, 6_000, 8_000),
+    *(12_000, 16_000, 24_000, 32_000, 48_000, 64_000),
+)
 _RERANKS: Final = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # times k, up to _MAX_RERANK
 _MAX_RERANK: Final = 4_096
 # Re-ranking one candidate (a float16 row gathered, converted, multiplied) costs about as much as inspecting six nodes.

@@ -211,6 +211,20 @@ def test_a_refused_copy_leaves_nothing_in_the_cache(remote: WatchedStore, tmp_pa
     assert list((tmp_path / "cache" / "p00003").iterdir()) == []
 
 
+def test_facts_are_checked_before_any_file_they_name_is_copied(remote: WatchedStore, tmp_path: Path) -> None:
+    shelf = shelf_of(remote, tmp_path)
+    entry = put(shelf)
+    sound = remote.get(f"{PREFIX}/{entry.shard_id}/{files.FACTS_FILE}")
+    assert sound is not None
+    spoil(remote, entry, files.FACTS_FILE, sound + b" ")
+    remote.read.clear()
+
+    with pytest.raises(CorruptShard, match="checksum"):
+        shelf.folder(entry)
+
+    assert remote.read == [f"{PREFIX}/{entry.shard_id}/{files.FACTS_FILE}"]
+
+
 @pytest.mark.parametrize("name", [files.FRESH_FILE, files.FACTS_FILE])
 def test_a_shard_mended_in_the_store_is_copied_after_all(remote: WatchedStore, tmp_path: Path, name: str) -> None:
     shelf = shelf_of(remote, tmp_path)

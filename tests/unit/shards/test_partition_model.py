@@ -162,4 +162,4 @@ def ranked(versions: Sequence[ProductVersion], query: Vectors) -> list[tuple[flo
 
 
 TestPartition = Partition.TestCase
-TestPartition.settings = settings(max_examples=40, stateful_step_count=30)
+TestPartition.settings = settings(max_examples=30, stateful_step_count=30)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.builders import found, fresh, quarters, rolled, scattered, singles, snapshot
-from vitrine.shards.scoring import best_of_block, best_of_rows
+from vitrine.shards.scoring import as_float32, best_of_block, best_of_rows
 
 ONE_EACH = "one image each"
 SIZES = {
@@ -104,3 +104,30 @@ def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path) -> None:
     everything = found(view, query, 500)
 
     assert all(found(view, query, k) == everything[:k] for k in range(1, 500, 7))
+
+
+def test_every_finite_float16_is_widened_exactly() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+
+    widened = as_float32(finite)
+
+    assert widened.dtype == np.float32
+    np.testing.assert_array_equal(widened.view(np.uint32), finite.astype(np.float32).view(np.uint32))
+
+
+def test_widening_leaves_the_vectors_as_they_were() -> None:
+    vectors = scattered(np.random.default_rng(0), 10).astype(np.float16)
+    before = vectors.copy()
+    vectors.flags.writeable = False
+
+    as_float32(vectors)
+
+    np.testing.assert_array_equal(vectors, before)
+
+
+@pytest.mark.parametrize("part", [slice(None, None, 2), slice(3, 3), slice(9, 0, -1)])
+def test_any_part_of_a_matrix_can_be_widened(part: slice) -> None:
+    vectors = scattered(np.random.default_rng(0), 10).astype(np.float16)[part]
+
+    np.testing.assert_array_equal(as_float32(vectors), vectors.astype(np.float32))

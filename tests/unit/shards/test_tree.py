@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.builders import MODEL, clustered, found, fresh, product, rolled, scattered, singles, snapshot
-from vitrine.shards import files, tree
+from vitrine.shards import calibrate, files, tree
 from vitrine.shards.build import TREE_MIN_ROWS, TreeSettings, write_rolled
 from vitrine.shards.calibrate import KS, MOVED_COSINE, SCORE_TOLERANCE, moved
 from vitrine.shards.files import SearchPlan
 from vitrine.shards.merge import merged_table
-from vitrine.shards.records import ProductVersion, Tombstone
+from vitrine.shards.records import Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 from vitrine.shards.table import table_of
@@ -63,18 +62,26 @@ def crowded(catalogue: Vectors, tmp_path_factory: pytest.TempPathFactory) -> Sha
     return rolled(folder, [*versions, *singles(catalogue[100:300])], dim=DIM, settings=TREES)
 
 
-@pytest.fixture(scope="module")
-def poor(tmp_path_factory: pytest.TempPathFactory) -> Shard:
+def hopeless(folder: Path) -> Shard:
     """Random directions have no low-rank structure: two of 32 dimensions tell next to nothing."""
     pytest.importorskip("annoy")
     versions = singles(scattered(np.random.default_rng(6), 4_000, 32))
-    settings = TreeSettings(trees=2, projected_dim=2)
-    return rolled(tmp_path_factory.mktemp("poor"), versions, dim=32, settings=settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate, "QUERIES", 64)  # enough to see that it is hopeless
+        return rolled(folder, versions, dim=32, settings=TreeSettings(trees=2, projected_dim=2))
 
 
 @pytest.fixture(scope="module")
-def versions(catalogue: Vectors) -> Sequence[ProductVersion]:
-    return singles(catalogue[:1_100])
+def small_and_hopeless(tmp_path_factory: pytest.TempPathFactory) -> Shard:
+    return hopeless(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def big_and_hopeless(tmp_path_factory: pytest.TempPathFactory) -> Shard:
+    """Too big to be searched exactly, as far as the calibration knows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate, "EXACT_ROWS", 1_000)
+        return hopeless(tmp_path_factory.mktemp("big"))
 
 
 @pytest.fixture
@@ -187,14 +194,32 @@ class TestNeverStarved:
 
 
 class TestTargetOutOfReach:
-    def test_the_plan_says_so(self, poor: Shard) -> None:
-        assert not poor.facts.plan.reached
+    def test_a_small_shard_is_searched_exactly(self, small_and_hopeless: Shard) -> None:
+        queries = scattered(np.random.default_rng(7), 50, 32)
 
-    def test_the_recall_it_did_reach_is_recorded(self, poor: Shard) -> None:
-        assert poor.facts.plan.recall_at(10) < 0.99
+        assert recall(snapshot(small_and_hopeless), queries, 10) == 1
 
-    def test_a_shard_this_small_is_searched_exactly(self, poor: Shard) -> None:
-        assert recall(snapshot(poor), scattered(np.random.default_rng(7), 50, 32), 10) == 1
+    def test_its_plan_keeps_the_promise(self, small_and_hopeless: Shard) -> None:
+        plan = small_and_hopeless.facts.plan
+
+        assert plan.reached
+        assert plan.recall_at(10) == 1
+
+    def test_the_plan_of_a_big_shard_says_so(self, big_and_hopeless: Shard) -> None:
+        assert not big_and_hopeless.facts.plan.reached
+
+    def test_the_recall_a_big_shard_did_reach_is_recorded(self, big_and_hopeless: Shard) -> None:
+        effort = big_and_hopeless.facts.plan.efforts[0]
+
+        assert 0 < effort.recall_lower95 < effort.recall < TREES.recall_target
+
+    def test_a_big_shard_spends_all_it_may(self, big_and_hopeless: Shard) -> None:
+        assert big_and_hopeless.facts.plan.efforts[0].search_k == big_and_hopeless.rows
+
+    def test_a_big_shard_does_answer(self, big_and_hopeless: Shard) -> None:
+        queries = scattered(np.random.default_rng(7), 10, 32)
+
+        assert {len(hits) for hits in snapshot(big_and_hopeless).search(queries, 10)} == {10}
 
 
 class TestPlainShards:
@@ -234,8 +259,10 @@ class TestPlainShards:
 
 class TestWithoutAnnoy:
     @pytest.mark.usefixtures("_without_annoy")
-    def test_a_rolled_shard_is_exact(self, versions: Sequence[ProductVersion], tmp_path: Path) -> None:
-        assert rolled(tmp_path, versions, dim=DIM, settings=TREES).facts.plan == SearchPlan("exact")
+    def test_a_rolled_shard_is_exact(self, catalogue: Vectors, tmp_path: Path) -> None:
+        shard = rolled(tmp_path, singles(catalogue[:1_100]), dim=DIM, settings=TREES)
+
+        assert shard.facts.plan == SearchPlan("exact")
 
     @pytest.mark.usefixtures("_without_annoy")
     def test_a_shard_built_with_a_tree_is_searched_exactly(self, big_folder: Path, queries: Vectors) -> None:

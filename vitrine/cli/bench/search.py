@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import grpc
 import numpy as np
@@ -28,6 +27,7 @@ K: Final = 10
 QUERIES: Final = 1_000
 RECALL_QUERIES: Final = 300
 IN_FLIGHT: Final = 16
+MEMORY_CALLS: Final = 500
 _SEED: Final = 3
 
 
@@ -39,20 +39,19 @@ def bench_search(
 ) -> None:
     """Searches through the gateway: one at a time, then 16 in flight; recall against exact search."""
     with bench_stack(model, partitions) as (stack, folder):
-        empty = private_bytes(stack.pid("searcher"))
-        report = filled(stack, folder, data)
-        _settle(stack)
         path, catalogue = catalogue_of(data, folder)
         product_ids = [item.product_id for item in catalogue.items()]
-        queries = _query_vectors(stack.gateway, product_ids)
-        requests = [
-            gateway_pb2.SearchRequest(vector=to_wire(vector), page_size=K).SerializeToString() for vector in queries
-        ]
+        small = filled(stack, folder, path, catalogue.first(catalogue.products // 8))
+        small_bytes = _private_after_restart(stack, product_ids)
+        report = filled(stack, folder, path, catalogue)
+        full_bytes = _private_after_restart(stack, product_ids)
+        requests, queries = _requests(stack.gateway, product_ids)
         console.err.print("Searching …")
         one = run_load(stack.gateway, SEARCH_METHOD, requests, 1, calls // 2)
         many = run_load(stack.gateway, SEARCH_METHOD, requests, IN_FLIGHT, calls)
-        full = private_bytes(stack.pid("searcher"))
-        result: dict[str, Any] = {
+        recall = _recall(stack.gateway, queries)
+    commands.print_json(
+        {
             "bench": "search",
             "images": report.images,
             "partitions": partitions,
@@ -62,24 +61,40 @@ def bench_search(
             "qps_16": round(many.per_s, 1),
             "p50_ms_16": many.percentile_ms(50),
             "p99_ms_16": many.percentile_ms(99),
-            "recall_at_10": _recall(stack.gateway, queries),
-            "searcher_private_bytes_per_row": None
-            if not (empty and full)
-            else round((full - empty) / report.images, 1),
+            "recall_at_10": recall,
+            "searcher_private_bytes_per_row": _per_row(small_bytes, full_bytes, report.images - small.images),
             "source": path.name,
             "machine": machine(),
         }
-    commands.print_json(result)
+    )
 
 
-def _settle(stack: Stack) -> None:
-    """Until the searcher serves what the roll has published."""
-    with VisualSearchClient(stack.gateway) as client:
-        for _ in range(100):
-            kinds = {shard.kind for partition in client.status().partitions for shard in partition.shards}
-            if kinds <= {"rolled"}:
-                return
-            time.sleep(0.2)
+def _private_after_restart(stack: Stack, product_ids: Sequence[str]) -> int | None:
+    """Private memory of a searcher that has opened the index as it is and answered a few hundred searches.
+
+    Compared between two sizes: what the program itself needs is in both.
+    """
+    stack.kill("searcher")
+    stack.watch()
+    stack.wait_ready("searcher")
+    requests, _ = _requests(stack.gateway, product_ids)
+    run_load(stack.gateway, SEARCH_METHOD, requests, IN_FLIGHT, MEMORY_CALLS)
+    return private_bytes(stack.pid("searcher"))
+
+
+def _per_row(small_bytes: int | None, full_bytes: int | None, rows: int) -> float | None:
+    if small_bytes is None or full_bytes is None:
+        return None
+    return round((full_bytes - small_bytes) / rows, 1)
+
+
+def _requests(gateway: str, product_ids: Sequence[str]) -> tuple[list[bytes], Vectors]:
+    """Encoded requests, and the query vectors in them."""
+    queries = _query_vectors(gateway, product_ids)
+    requests = [
+        gateway_pb2.SearchRequest(vector=to_wire(vector), page_size=K).SerializeToString() for vector in queries
+    ]
+    return requests, queries
 
 
 def _query_vectors(gateway: str, product_ids: Sequence[str]) -> Vectors:

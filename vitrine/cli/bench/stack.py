@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,12 +33,14 @@ def catalogue_of(data: Path | None, folder: Path) -> tuple[Path, Catalogue]:
     return data, open_catalogue(data)
 
 
-def filled(stack: Stack, folder: Path, data: Path | None) -> ingesting.Report:
-    """Ingests the catalogue into the stack, rolled at the end."""
-    path, catalogue = catalogue_of(data, folder)
+def filled(stack: Stack, folder: Path, path: Path, catalogue: Catalogue) -> ingesting.Report:
+    """Ingests the catalogue into the stack; returns when the searcher serves it from rolled shards only."""
     with VisualSearchClient(stack.gateway) as client, console.progress_bar() as progress:
         journal = ingesting.Journal.open(folder, path, client.status().log_id, again=True)
         report = ingesting.ingest(client, catalogue, journal, progress)
     if not ingesting.roll(stack.addresses["indexer"].grpc):
         raise Unavailable("the indexer did not roll")
+    with VisualSearchClient(stack.gateway) as client:
+        while any(shard.kind == "fresh" for partition in client.status().partitions for shard in partition.shards):
+            time.sleep(0.1)
     return report
