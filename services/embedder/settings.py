@@ -26,5 +26,5 @@ class EmbedderSettings(ServerSettings):
     model_threads: Annotated[int, Field(ge=1, description="threads of the model for one batch, on a CPU")] = 1
     max_batch_images: Annotated[int, Field(ge=1, le=1024)] = 32
     interactive_queue_images: Annotated[int, Field(ge=1, description="beyond: RESOURCE_EXHAUSTED")] = 256
-    bulk_queue_images: Annotated[int, Field(ge=1, description="beyond: RESOURCE_EXHAUSTED")] = 512
+    bulk_queue_images: Annotated[int, Field(ge=64, description="beyond: RESOURCE_EXHAUSTED")] = 512
     bulk_batch_ms: Annotated[float, Field(gt=0, description="longest batch that bulk images may fill")] = 50.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,10 @@ from vitrine.v1 import catalogue_pb2_grpc
 _BATCH_EVENTS: Final = 64
 
 
+# What the reader of a stream hands on: an event, None at its end, or what broke it.
+_Read = pb.CatalogueEvent | Exception | None
+
+
 class _Prepared(NamedTuple):
     """An event ready for the log, or why it is refused."""
 
@@ -42,13 +47,12 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
     async def Publish(
         self, request_iterator: AsyncIterator[pb.CatalogueEvent], context: Context
     ) -> AsyncIterator[pb.PublishAck]:
-        waiting: asyncio.Queue[pb.CatalogueEvent | None] = asyncio.Queue(maxsize=_BATCH_EVENTS)
+        waiting: asyncio.Queue[_Read] = asyncio.Queue(maxsize=_BATCH_EVENTS)
         reader = asyncio.create_task(_read(request_iterator, waiting))
         try:
             while batch := await _next_batch(waiting):
                 for ack in await self._appended(batch):
                     yield ack
-            await reader
         finally:
             reader.cancel()
 
@@ -109,20 +113,24 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
         field = f"upsert.images[{place}].data"
         if len(image.data) > MAX_BYTES:
             raise BadImage(f"has {len(image.data)} bytes, at most {MAX_BYTES} are accepted", field)
-        sha256 = self._pictures.put(image.data)
-        if image.sha256 and image.sha256 != sha256:
+        if image.sha256 and image.sha256 != hashlib.sha256(image.data).digest():
             raise InvalidArgument(f"upsert.images[{place}].sha256", "does not match data")
+        sha256 = self._pictures.put(image.data)
         return ImageRef(image.image_id, sha256=sha256)
 
 
-async def _read(events: AsyncIterator[pb.CatalogueEvent], waiting: asyncio.Queue[pb.CatalogueEvent | None]) -> None:
+async def _read(events: AsyncIterator[pb.CatalogueEvent], waiting: asyncio.Queue[_Read]) -> None:
     # If the caller goes away the whole call is cancelled, and this task with it.
-    async for event in events:
-        await waiting.put(event)
-    await waiting.put(None)
+    try:
+        async for event in events:
+            await waiting.put(event)
+    except Exception as error:  # noqa: BLE001  (raised where the events are used: bytes that are no message, say)
+        await waiting.put(error)
+    else:
+        await waiting.put(None)
 
 
-async def _next_batch(waiting: asyncio.Queue[pb.CatalogueEvent | None]) -> list[pb.CatalogueEvent]:
+async def _next_batch(waiting: asyncio.Queue[_Read]) -> list[pb.CatalogueEvent]:
     """At least one event, and whatever else has arrived; empty at the end of the stream."""
     batch: list[pb.CatalogueEvent] = []
     while not batch or not waiting.empty():
@@ -131,6 +139,8 @@ async def _next_batch(waiting: asyncio.Queue[pb.CatalogueEvent | None]) -> list[
             # Seen again by the next call, which then returns nothing.
             waiting.put_nowait(None)
             break
+        if isinstance(event, Exception):
+            raise event
         batch.append(event)
         if len(batch) == _BATCH_EVENTS:
             break

@@ -21,6 +21,7 @@ from vitrine.v1 import searcher_pb2_grpc
 # Taken off the caller's deadline, so that the gateway can still say which partition was late.
 DEADLINE_MARGIN_S: Final = 0.05
 _STATUS_TIMEOUT_S: Final = 1.0
+_GONE: Final = "unavailable"
 
 Response = TypeVar("Response", pb.SearcherSearchResponse, pb.GetProductsResponse)
 
@@ -94,29 +95,52 @@ class Fanout:
     async def _ask(
         self, partitions: Iterable[int], call: Callable[[Replica, Sequence[int]], Awaitable[Response]]
     ) -> tuple[list[Response], list[pb.PartitionFailure]]:
-        shares, failures = self._assigned(partitions)
         with metrics.FANOUT_SECONDS.time():
-            outcomes = await asyncio.gather(*(self._called(replica, share, call) for replica, share in shares.items()))
-        answers = []
-        for share, outcome in zip(shares.values(), outcomes, strict=True):
-            if isinstance(outcome, str):
-                failures += [pb.PartitionFailure(partition=partition, reason=outcome) for partition in share]
-            else:
-                answers.append(outcome)
-                failures += outcome.failures
+            answers, failures, gone = await self._round(partitions, call, frozenset())
+            if gone:
+                # These were not there when they were asked: another replica is, perhaps, and no time was lost.
+                lost = [failure.partition for failure in failures if failure.reason.endswith(_GONE)]
+                more, still, _ = await self._round(lost, call, gone)
+                answers += more
+                failures = [failure for failure in failures if failure.partition not in lost] + still
         for failure in failures:
             metrics.PARTITION_FAILURES.labels(failure.partition).inc()
         return answers, failures
 
-    def _assigned(self, partitions: Iterable[int]) -> tuple[dict[Replica, list[int]], list[pb.PartitionFailure]]:
+    async def _round(
+        self,
+        partitions: Iterable[int],
+        call: Callable[[Replica, Sequence[int]], Awaitable[Response]],
+        without: frozenset[Replica],
+    ) -> tuple[list[Response], list[pb.PartitionFailure], frozenset[Replica]]:
+        """Asks one searcher for each partition. Answers, failures, and the searchers that were not there."""
+        shares, failures = self._assigned(partitions, without)
+        outcomes = await asyncio.gather(*(self._called(replica, share, call) for replica, share in shares.items()))
+        answers, gone = [], set()
+        for (replica, share), outcome in zip(shares.items(), outcomes, strict=True):
+            if isinstance(outcome, str):
+                failures += [pb.PartitionFailure(partition=partition, reason=outcome) for partition in share]
+                if outcome.endswith(_GONE):
+                    replica.serving = frozenset()
+                    gone.add(replica)
+            else:
+                answers.append(outcome)
+                failures += outcome.failures
+        return answers, failures, frozenset(gone)
+
+    def _assigned(
+        self, partitions: Iterable[int], without: frozenset[Replica]
+    ) -> tuple[dict[Replica, list[int]], list[pb.PartitionFailure]]:
         """Each partition with the least busy searcher that serves it, or, if none says so, that should."""
         shares: dict[Replica, list[int]] = {}
         failures = []
         for partition in partitions:
             configured = [self._replicas[a] for a in self._topology.replicas(partition) if a in self._replicas]
-            candidates = [replica for replica in configured if partition in replica.serving] or configured
+            others = [replica for replica in configured if replica not in without]
+            candidates = [replica for replica in others if partition in replica.serving] or others
             if not candidates:
-                failures.append(pb.PartitionFailure(partition=partition, reason="no searcher serves it"))
+                reason = "every searcher of it is unavailable" if configured else "no searcher serves it"
+                failures.append(pb.PartitionFailure(partition=partition, reason=reason))
                 continue
             # A searcher already asked for this query is preferred: one call carries several partitions.
             chosen = min(candidates, key=lambda replica: (replica not in shares, replica.in_flight))

@@ -10,7 +10,7 @@ import grpc.aio
 import numpy as np
 
 from services.gateway import metrics
-from services.gateway.fanout import Fanout
+from services.gateway.fanout import DEADLINE_MARGIN_S, Fanout
 from vitrine.images import MAX_BYTES, CropBox
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.errors import (
@@ -81,7 +81,7 @@ class QueryResolver:
         call = embedder_pb2.EmbedRequest(images=[image], priority=embedder_pb2.PRIORITY_INTERACTIVE)
         with metrics.EMBED_SECONDS.time():
             try:
-                response = await self._embedder.Embed(call, timeout=timeout_s)
+                response = await self._embedder.Embed(call, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S))
             except grpc.aio.AioRpcError as error:
                 raise _embedder_error(error) from error
         if response.model_id != index.model_id:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +25,10 @@ from vitrine.shards.snapshot import Snapshot
 # A shard joins the newer ones after it once it is at most this many times their size: few shards, and a row is
 # rewritten about log(size) times.
 TIER_FACTOR: Final = 3
+# A shard of which more than this is dead is rewritten.
+DEAD_SHARE: Final = 0.3
+
+_PARENT_INTERVAL_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,19 @@ def abort_builds() -> None:
 
 
 def _rolled(folders: list[Path], run_length: int, reaches_oldest: bool, index: IndexSettings, scratch: Path) -> Path:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     one_blas_thread()
     shards = [Shard.open(folder) for folder in folders]
     run = Snapshot.of(shards, index.dim, time.time_ns() // 1_000).shards[:run_length]
     table = merged_table(run, reaches_oldest)
     return write_rolled(table, index.model_id, scratch, TreeSettings(recall_target=index.recall_target))
+
+
+def _end_with(parent_pid: int) -> None:
+    """A build does not outlive the indexer that was killed while it waited for it."""
+    while os.getppid() == parent_pid:
+        time.sleep(_PARENT_INTERVAL_S)
+    os._exit(1)
 
 
 def _rows(entries: Sequence[ShardEntry]) -> int:

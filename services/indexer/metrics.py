@@ -16,6 +16,7 @@ COMMIT_SECONDS = Histogram(
     "Time to build and publish a fresh shard",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+COMMITS_FAILED = Counter("vitrine_indexer_failed_commits", "Commits to be tried again", ["partition"])
 FRESHNESS_SECONDS = Histogram(
     "vitrine_indexer_freshness_seconds",
     "Time from an event's append to the manifest that holds it",

@@ -22,11 +22,13 @@ _POLL_TIMEOUT_S: Final = 0.25
 _RETRY_S: Final = 0.5
 _ROLL_CHECK_S: Final = 0.5
 _MAX_PENDING_EVENTS: Final = 4096
+_RUNNING: Final = "running"
 
 
 @dataclass
 class Owned:
-    """One partition: its publisher, and what is embedded but not committed yet. `halted`: why it stopped for good."""
+    """One partition: its publisher, and what is embedded but not committed yet. `halted`: why it stopped for good;
+    `trouble`: why its last commit failed, to be tried again."""
 
     number: int
     publisher: Publisher
@@ -34,6 +36,7 @@ class Owned:
     caught_up_us: int = 0
     last_commit_s: float = 0.0
     halted: str = ""
+    trouble: str = ""
     rolling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -59,15 +62,16 @@ class Pipeline:
 
     def not_ready(self) -> str | None:
         """An indexer is ready while at least one of its partitions moves."""
-        halted = [owned for owned in self.owned.values() if owned.halted]
-        if len(halted) == len(self.owned):
-            return "; ".join(owned.halted for owned in halted) or "no partition is owned"
-        return None
+        states = {number: self.state(number) for number in self.owned}
+        if any(state == _RUNNING for state in states.values()):
+            return None
+        return "; ".join(f"partition {number}: {state}" for number, state in states.items())
 
     def state(self, number: int) -> str:
         """ "running", or why the partition waits or has stopped."""
-        waiting = self._embedding.waiting_for
-        return self.owned[number].halted or (f"waiting: {waiting}" if waiting else "running")
+        owned = self.owned[number]
+        waiting = owned.trouble or self._embedding.waiting_for
+        return owned.halted or (f"waiting: {waiting}" if waiting else _RUNNING)
 
     async def read_and_embed(self) -> None:
         """From the manifests' offsets on, until cancelled."""
@@ -122,8 +126,11 @@ class Pipeline:
         """Rolls what is due (`now`: everything fresh). Returns the fresh rows that are rolled now."""
         rolled = 0
         async with owned.rolling:
-            while run := owned.publisher.run_due(self._settings, now):
+            while True:
                 try:
+                    run = await asyncio.to_thread(owned.publisher.run_due, self._settings, now)
+                    if run is None:
+                        break
                     rolled += await asyncio.to_thread(owned.publisher.roll, run)
                 except Fenced as error:
                     self._halt(owned, error)
@@ -182,9 +189,12 @@ class Pipeline:
         except (Unavailable, CorruptShard) as error:
             logger().error("commit failed, to be tried again", partition=owned.number, reason=str(error))
             owned.pending = [*outcomes, *owned.pending]
+            owned.trouble = str(error)
+            metrics.COMMITS_FAILED.labels(owned.number).inc()
             await asyncio.sleep(_RETRY_S)
             return
         owned.last_commit_s = time.monotonic()
+        owned.trouble = ""
         _measure(owned, outcomes, len(letters))
         metrics.LAG.labels(owned.number).set(await asyncio.to_thread(self._log.end_offset, owned.number) - next_offset)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from services.indexer import metrics
 from services.indexer.build import build_fresh, merge_fresh
-from services.indexer.compact import Run, build_rolled, chosen_run
+from services.indexer.compact import DEAD_SHARE, Run, build_rolled, chosen_run
 from services.indexer.settings import IndexerSettings
 from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
 from vitrine.index.ownership import PartitionOwner
@@ -17,6 +17,7 @@ from vitrine.index.retention import Collector
 from vitrine.index.settings import IndexSettings
 from vitrine.index.shelf import Shelf
 from vitrine.shards.records import Change
+from vitrine.shards.snapshot import Snapshot
 
 # The next commit after this many merges them: a searcher opens, and a manifest lists, no more.
 MAX_FRESH_SHARDS: Final = 16
@@ -31,6 +32,8 @@ class Publisher:
         self._shelf = shelf
         self._collector = collector
         self._rolling: Run | None = None
+        self._survey: Snapshot | None = None
+        self._surveyed_s = time.monotonic()
         # Guards the manifest: held while one is published, never while a roll is built.
         self._lock = threading.Lock()
         self._last_change_s = time.monotonic()
@@ -80,7 +83,23 @@ class Publisher:
             or (fresh_rows >= settings.roll_idle_rows and idle_s >= settings.roll_idle_s)
             or age_s >= settings.roll_age_s
         )
-        return chosen_run(self.manifest.shards, roll_fresh=due)
+        return chosen_run(self.manifest.shards, due) or self._mostly_dead(settings.survey_interval_s, now)
+
+    def _mostly_dead(self, interval_s: float, now: bool) -> Run | None:
+        """A rolled shard of which too much is dead, looked for now and then: it takes all shards, open."""
+        if not now and time.monotonic() - self._surveyed_s < interval_s:
+            return None
+        self._surveyed_s = time.monotonic()
+        entries = self.manifest.shards
+        if not any(entry.kind == "rolled" for entry in entries):
+            return None
+        known = {live.shard.facts.shard_id: live.shard for live in self._survey.shards} if self._survey else {}
+        shards = [known.get(entry.shard_id) or self._shelf.open(entry) for entry in entries]
+        self._survey = Snapshot.of(shards, self._index.dim, time.time_ns() // 1_000, self._survey)
+        for entry, live in zip(entries, self._survey.shards, strict=True):
+            if entry.kind == "rolled" and live.live_share < 1 - DEAD_SHARE and entry.rows:
+                return Run((entry,))
+        return None
 
     def roll(self, run: Run) -> int:
         """Builds one rolled shard from `run` and publishes it in the run's place. Blocks.

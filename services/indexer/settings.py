@@ -34,6 +34,7 @@ class IndexerSettings(ServerSettings):
     roll_idle_s: Annotated[float, Field(gt=0)] = 5.0
     roll_age_s: Annotated[float, Field(gt=0, description="age at which any fresh shard is rolled")] = 600.0
 
+    survey_interval_s: Annotated[float, Field(gt=0, description="how often dead rows are counted")] = 30.0
     collect_interval_s: Annotated[float, Field(gt=0, description="how often what is not needed is removed")] = 600.0
 
     uri_allow: Annotated[

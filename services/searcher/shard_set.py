@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.searcher import metrics
 from services.searcher.settings import SearcherSettings
@@ -18,6 +18,8 @@ from vitrine.runtime.logs import logger
 from vitrine.runtime.memory import return_what_is_free
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
+
+NOT_READ: Final = "not read yet"
 
 
 class View(NamedTuple):
@@ -32,7 +34,7 @@ class PartitionReader:
 
     def __init__(self, log: ManifestLog, shelf: Shelf, partition: int, dim: int, list_interval_s: float) -> None:
         self.view: View | None = None
-        self.failure = "not read yet"
+        self.failure = NOT_READ
         self._log = log
         self._shelf = shelf
         self._partition = partition
@@ -150,11 +152,15 @@ class ShardSet:
         return self._readers[partition].failure
 
     def not_ready(self) -> str | None:
-        """Ready once every partition served here has a view."""
+        """Ready once every partition served here has been read and at least one can answer.
+
+        A damaged partition must not take those beside it away: it is said in coverage, status and metrics.
+        """
         if self.index is None:
             return f"index {self._settings.index!r} does not exist yet"
         missing = [f"partition {p}: {reader.failure}" for p, reader in self._readers.items() if reader.view is None]
-        return "; ".join(missing) or None
+        unread = any(reader.failure == NOT_READ for reader in self._readers.values())
+        return "; ".join(missing) if unread or len(missing) == len(self._readers) else None
 
     async def reached(self, partition: int, offset: int, timeout_s: float) -> bool:
         """Waits until the partition has indexed `offset`. False if `timeout_s` passes first."""

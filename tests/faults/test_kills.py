@@ -54,7 +54,7 @@ class Writer(threading.Thread):
         self._journal = Journal(journal)
 
     def run(self) -> None:
-        catalogue = Catalogue(PRODUCTS, PRODUCTS, self._items)
+        catalogue = Catalogue(PRODUCTS, PRODUCTS, "", self._items)
         self.report = ingest(self._client, catalogue, self._journal, self._progress)
 
     def _items(self, skip: int) -> Iterator[Upsert]:

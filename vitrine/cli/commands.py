@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from vitrine.cli import console, ingesting
-from vitrine.cli.grid import Cell, save_grid
+from vitrine.cli.grid import Cell, check_grid_path, save_grid
 from vitrine.cli.sources import open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, known_addresses, running_stack
 from vitrine.client import Answer, VisualSearchClient
@@ -37,7 +37,9 @@ def up(
     store: Annotated[str, typer.Option(help="object store instead of a folder: s3://, gs://, az://")] = "",
     partitions: Annotated[int, typer.Option(min=1, max=4096, help="fixed when the index is made")] = 2,
     searchers: Annotated[int, typer.Option(min=1, max=16)] = 1,
-    port: Annotated[int, typer.Option(help="the gateway's gRPC port; 0 = any that is free")] = DEFAULT_GATEWAY_PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="gRPC port of the gateway; 0 = any")
+    ] = DEFAULT_GATEWAY_PORT,
     uri_allow: Annotated[list[str] | None, typer.Option(help="prefix of image URIs that may be fetched")] = None,
 ) -> None:
     """Run all services on this machine until Ctrl-C."""
@@ -62,7 +64,7 @@ def ingest(
     """Publish a catalogue and wait until all of it can be found."""
     catalogue = open_catalogue(path, category)
     with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
-        journal = ingesting.Journal.open(folder / "ingest", path, client.status().log_id, again)
+        journal = ingesting.Journal.open(folder / "ingest", catalogue, client.status().log_id, again)
         with console.progress_bar() as progress:
             report = ingesting.ingest(client, catalogue, journal, progress)
         indexer = known_addresses(folder).get("indexer")
@@ -85,7 +87,9 @@ def search(
     save: Annotated[Path | None, typer.Option(help="save a picture grid, e.g. grid.png")] = None,
 ) -> None:
     """Find products that look like a picture or another product."""
-    picture = Path(query).read_bytes() if Path(query).is_file() else None
+    picture = _picture(query)
+    if save:
+        check_grid_path(save)
     with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
         if picture is not None:
             answer = client.search(image=picture, k=k, exact=exact)
@@ -162,6 +166,14 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
 def print_json(fields: dict[str, Any]) -> None:
     """One line on standard output."""
     typer.echo(json.dumps(fields))
+
+
+def _picture(query: str) -> bytes | None:
+    """The file's bytes, or None where `query` names no file and so is a product id."""
+    try:
+        return Path(query).read_bytes() if Path(query).is_file() else None
+    except OSError:
+        return None
 
 
 def _query_cell(client: VisualSearchClient, query: str, picture: bytes | None) -> Cell:

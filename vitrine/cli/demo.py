@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,11 +16,12 @@ import typer
 
 from vitrine import sample
 from vitrine.cli import commands, console, ingesting
-from vitrine.cli.grid import Cell, save_grid
+from vitrine.cli.grid import Cell, check_grid_path, save_grid
 from vitrine.cli.sources import Catalogue, open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, running_stack
 from vitrine.client import Answer, VisualSearchClient
 from vitrine.images import thumbnail
+from vitrine.runtime.errors import ConfigError
 from vitrine.stream.events import Upsert
 
 K: Final = 10
@@ -57,12 +59,13 @@ def demo(
     grid: Annotated[Path, typer.Option(help="where the picture grid goes")] = Path("run/demo-grid.png"),
 ) -> None:
     """Index a sample catalogue and search it with photos: the whole system on one machine."""
+    check_grid_path(grid)
     with commands.stop_signals(), _folder() as folder, running_stack(StackSettings(folder / "stack", model)) as stack:
-        path, catalogue, queries = _own(data) if data else _drawn(folder / "sample", products)
+        catalogue, queries = _own(data) if data else _drawn(folder / "sample", products)
         with VisualSearchClient(stack.gateway) as client:
-            report = _ingest(client, stack, folder, path, catalogue)
+            report = _ingest(client, stack, folder, catalogue)
             console.print_report(report)
-            asked = _ask(client, queries)
+            asked = _ask(client, [query for query in queries if query.product_id not in report.refused])
             _save(client, asked, grid)
         _say(asked, grid)
         if as_json:
@@ -88,36 +91,33 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _drawn(folder: Path, count: int) -> tuple[Path, Catalogue, list[PhotoQuery]]:
+def _drawn(folder: Path, count: int) -> tuple[Catalogue, list[PhotoQuery]]:
     console.err.print(f"Drawing {count:,} products and {_QUERIES} photos …")
     products = sample.catalogue(count)
     photos = sample.queries(products, _QUERIES)
     sample.write(folder, products, photos)
     table = folder / "catalogue.csv"
     queries = [PhotoQuery(photo.picture, photo.product.category, photo.product.product_id) for photo in photos]
-    return table, open_catalogue(table), queries
+    return open_catalogue(table), queries
 
 
-def _own(path: Path) -> tuple[Path, Catalogue, list[PhotoQuery]]:
+def _own(path: Path) -> tuple[Catalogue, list[PhotoQuery]]:
     """Queries are pictures of the catalogue itself, evenly spread; their own product does not count."""
     catalogue = open_catalogue(path)
     step = max(1, catalogue.products // _QUERIES)
-    chosen = [item for number, item in enumerate(catalogue.items()) if number % step == 0]
-    return (
-        path,
-        catalogue,
-        [
-            PhotoQuery(item.images[0].data, item.category, item.product_id)
-            for item in chosen
-            if isinstance(item, Upsert) and item.images[0].data
-        ][:_QUERIES],
-    )
+    chosen = islice(catalogue.items(), 0, None, step)
+    queries = [
+        PhotoQuery(item.images[0].data, item.category, item.product_id)
+        for item in chosen
+        if isinstance(item, Upsert) and item.images[0].data
+    ]
+    if not queries:
+        raise ConfigError("data", f"{path} holds no picture to search with; its products may only name URIs")
+    return catalogue, queries[:_QUERIES]
 
 
-def _ingest(
-    client: VisualSearchClient, stack: Stack, folder: Path, path: Path, catalogue: Catalogue
-) -> ingesting.Report:
-    journal = ingesting.Journal.open(folder, path, client.status().log_id, again=True)
+def _ingest(client: VisualSearchClient, stack: Stack, folder: Path, catalogue: Catalogue) -> ingesting.Report:
+    journal = ingesting.Journal.open(folder, catalogue, client.status().log_id, again=True)
     with console.progress_bar() as progress:
         report = ingesting.ingest(client, catalogue, journal, progress)
     ingesting.roll(stack.addresses["indexer"].grpc)

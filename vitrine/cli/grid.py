@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+from vitrine.runtime.errors import ConfigError
+
 _CELL_PX: Final = 180
 _LABEL_PX: Final = 34
 _MARGIN_PX: Final = 8
@@ -23,6 +25,17 @@ class Cell(NamedTuple):
 
     picture: bytes | None
     label: str
+
+
+def check_grid_path(path: Path) -> None:
+    """Raises ConfigError (field `save`) where no picture could be saved: before any work is done for it."""
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise ConfigError("save", f"{path.name} has no ending of a picture format, such as .png or .jpg")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise ConfigError("save", f"{path} cannot be written ({error.strerror})") from error
 
 
 def save_grid(rows: Sequence[tuple[Cell, Sequence[Cell]]], path: Path) -> None:

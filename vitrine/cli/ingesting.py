@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import grpc
 
 from vitrine.cli.sources import Catalogue, Item, Unreadable
 from vitrine.client import Refusal, VisualSearchClient
 from vitrine.runtime.channels import CHANNEL_OPTIONS
-from vitrine.runtime.errors import Unavailable
+from vitrine.runtime.errors import DeadlineExceeded, Unavailable
 from vitrine.stream.events import Upsert
 from vitrine.stream.log import Position
 from vitrine.v1 import indexer_pb2, indexer_pb2_grpc
@@ -26,6 +25,8 @@ _SAVE_EVERY_ACKS: Final = 200
 _RETRY_S: Final = 1.0
 _MAX_RETRIES: Final = 60
 _ROLL_TIMEOUT_S: Final = 600.0
+
+Result = TypeVar("Result")
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("publish" or "index"), how much is done and how much there is."""
@@ -54,11 +55,9 @@ class Journal:
     refused: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def open(folder: Path, source: Path, log_id: str, again: bool) -> Journal:
-        """The journal of this source, as it is now, for this log. `again`: forget how far it came."""
-        stat = source.stat()
-        facts = f"{source.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{log_id}"
-        path = folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:16]}.json"
+    def open(folder: Path, catalogue: Catalogue, log_id: str, again: bool) -> Journal:
+        """The journal of this catalogue, as it is now, for this log. `again`: forget how far it came."""
+        path = folder / f"{catalogue.fingerprint[:16]}-{log_id[:16]}.json"
         if again or not path.is_file():
             return Journal(path)
         fields = json.loads(path.read_bytes())
@@ -89,7 +88,7 @@ def ingest(client: VisualSearchClient, catalogue: Catalogue, journal: Journal, p
         before = journal.products
         try:
             _publish(client, catalogue, journal, report, progress)
-        except Unavailable:
+        except (Unavailable, DeadlineExceeded):
             retries = 0 if journal.products > before else retries + 1
             if retries > _MAX_RETRIES:
                 raise
@@ -156,17 +155,9 @@ def _refuse(item: Unreadable, journal: Journal) -> None:
 def _wait_indexed(client: VisualSearchClient, journal: Journal, progress: Progress) -> None:
     """Until the manifests hold every offset that was acknowledged."""
     total = sum(last - journal.first[partition] + 1 for partition, last in journal.last.items())
-    retries = 0
     while True:
-        try:
-            reached = {status.partition: status.next_offset for status in client.status().partitions}
-            retries = 0
-        except Unavailable:
-            retries += 1
-            if retries > _MAX_RETRIES:
-                raise
-            time.sleep(_RETRY_S)
-            continue
+        status = _patiently(client.status)
+        reached = {partition.partition: partition.next_offset for partition in status.partitions}
         done = sum(
             max(0, min(reached.get(partition, 0), last + 1) - journal.first[partition])
             for partition, last in journal.last.items()
@@ -177,11 +168,22 @@ def _wait_indexed(client: VisualSearchClient, journal: Journal, progress: Progre
         time.sleep(_POLL_INTERVAL_S)
 
 
+def _patiently(call: Callable[[], Result]) -> Result:
+    """`call`'s answer, asked again while what answers is away for a while."""
+    for _ in range(_MAX_RETRIES):
+        try:
+            return call()
+        except (Unavailable, DeadlineExceeded):
+            time.sleep(_RETRY_S)
+    return call()
+
+
 def _read_refusals(client: VisualSearchClient, journal: Journal, report: Report) -> None:
     report.refused.update(journal.refused)
     if not journal.first:
         return
-    refusals: list[Refusal] = client.refusals([Position(*place) for place in journal.first.items()])
+    since = [Position(*place) for place in journal.first.items()]
+    refusals: list[Refusal] = _patiently(lambda: client.refusals(since))
     for refusal in refusals:
         if refusal.position.offset <= journal.last[refusal.position.partition]:
             (report.partly if refusal.partly_indexed else report.refused)[refusal.product_id] = refusal.reason

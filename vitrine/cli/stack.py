@@ -27,6 +27,7 @@ START_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 25.0
 # A service that keeps dying is a fault to be read about, not one to hide by restarting for ever.
 MAX_RESTARTS: Final = 5
+FORGIVEN_AFTER_S: Final = 120.0
 
 _HOST: Final = "127.0.0.1"
 _EXIT_CONFIG: Final = 2
@@ -66,6 +67,7 @@ class _Process:
     log: Path
     running: subprocess.Popen[bytes] | None = None
     restarts: int = 0
+    started_s: float = 0.0
 
 
 @dataclass
@@ -107,6 +109,8 @@ class Stack:
             code = process.running.poll() if process.running else None
             if code is None:
                 continue
+            if time.monotonic() - process.started_s > FORGIVEN_AFTER_S:
+                process.restarts = 0
             if process.restarts >= MAX_RESTARTS:
                 raise Unavailable(f"{process.name} has died {process.restarts + 1} times; see {process.log}")
             process.restarts += 1
@@ -138,8 +142,9 @@ class Stack:
             except subprocess.TimeoutExpired:
                 process.running.kill()
                 process.running.wait()
-        (self.settings.folder / ADDRESSES_FILE).unlink(missing_ok=True)
         if self._lock:
+            # Only who holds the lock may say that nothing runs here.
+            (self.settings.folder / ADDRESSES_FILE).unlink(missing_ok=True)
             self._lock.close()
 
     def _prepare(self) -> None:
@@ -148,13 +153,15 @@ class Stack:
             raise ConfigError("model", f"{settings.model} holds no model.json")
         try:
             (settings.folder / "logs").mkdir(parents=True, exist_ok=True)
-            self._lock = (settings.folder / "lock").open("w")
+            lock = (settings.folder / "lock").open("w")
         except OSError as error:
             raise ConfigError("folder", f"{settings.folder} is not a writable folder ({error.strerror})") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            lock.close()
             raise ConfigError("folder", f"{settings.folder} is in use by another `vitrine up`") from error
+        self._lock = lock
         self._plan()
 
     def _plan(self) -> None:
@@ -187,6 +194,7 @@ class Stack:
         return address
 
     def _spawn(self, process: _Process) -> None:
+        process.started_s = time.monotonic()
         with process.log.open("ab") as log:
             # A session of its own: Ctrl-C reaches only the parent, which drains the services in order.
             process.running = subprocess.Popen(

@@ -40,7 +40,7 @@ class Store:
         try:
             return Store(from_url(url), None)
         except (BaseError, ValueError) as error:
-            raise ConfigError("store", f"{url}: {error}") from error
+            raise ConfigError("store", f"{url}: {_one_line(error)}") from error
 
     def create(self, key: str, data: bytes) -> bool:
         """Writes `key` only if it is absent. False: it was there already."""
@@ -142,7 +142,12 @@ def _translated(action: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        raise StoreUnavailable(f"store: cannot {action}: {error}") from error
+        raise StoreUnavailable(f"store: cannot {action}: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    """obstore's errors end in a dump of several lines; the first says what is wrong."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
 
 
 def _fsync(path: Path) -> None:

@@ -88,7 +88,9 @@ async def _serve(settings: ServerSettings, build: Callable[[], Awaitable[Service
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    service = await build()
+    service = await _built(build, stop)
+    if service is None:
+        return 0
     health = health_aio.HealthServicer()
     server = _listening(settings, service, health)
     endpoints = HttpEndpoints(settings.host, settings.http_port, service.not_ready)
@@ -114,6 +116,19 @@ async def _serve(settings: ServerSettings, build: Callable[[], Awaitable[Service
         endpoints.stop()
     logs.logger().info("stopped")
     return EXIT_FAILED if failed else 0
+
+
+async def _built(build: Callable[[], Awaitable[Service]], stop: asyncio.Event) -> Service | None:
+    """The service, or None if a signal came while it was being built (it may be waiting for another to answer)."""
+    building, stopped = asyncio.ensure_future(build()), asyncio.ensure_future(stop.wait())
+    waited: list[asyncio.Future[Any]] = [building, stopped]
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if building.done():
+        return building.result()
+    building.cancel()
+    await asyncio.gather(building, return_exceptions=True)
+    return None
 
 
 def _listening(settings: ServerSettings, service: Service, health: Any) -> grpc.aio.Server:

@@ -65,7 +65,7 @@ def _pictures(data: Path | None) -> Iterator[Path]:
     """A folder of up to 512 pictures of the catalogue."""
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as name:
         folder = Path(name)
-        _, catalogue = catalogue_of(data, folder)
+        catalogue = catalogue_of(data, folder)
         inline = (
             image.data
             for item in catalogue.items()

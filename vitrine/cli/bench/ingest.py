@@ -33,8 +33,8 @@ def bench_ingest(
 ) -> None:
     """Ingest rate; then upserts, updates and deletes at 50 events/s: time from acknowledgement to Search."""
     with bench_stack(model, partitions) as (stack, folder):
-        path, catalogue = catalogue_of(data, folder)
-        report = filled(stack, folder, path, catalogue)
+        catalogue = catalogue_of(data, folder)
+        report = filled(stack, folder, catalogue)
         console.err.print(f"{EVENTS_PER_S} events/s for {seconds:.0f} s …")
         templates = [item for item in islice(catalogue.items(), 200) if isinstance(item, Upsert)]
         delays_s = _visible_after_s(stack.gateway, templates, seconds)

@@ -39,11 +39,11 @@ def bench_search(
 ) -> None:
     """Searches through the gateway: one at a time, then 16 in flight; recall against exact search."""
     with bench_stack(model, partitions) as (stack, folder):
-        path, catalogue = catalogue_of(data, folder)
+        catalogue = catalogue_of(data, folder)
         product_ids = [item.product_id for item in catalogue.items()]
-        small = filled(stack, folder, path, catalogue.first(catalogue.products // 8))
+        small = filled(stack, folder, catalogue.first(catalogue.products // 8))
         small_bytes = _private_after_restart(stack, product_ids)
-        report = filled(stack, folder, path, catalogue)
+        report = filled(stack, folder, catalogue)
         full_bytes = _private_after_restart(stack, product_ids)
         requests, queries = _requests(stack.gateway, product_ids)
         console.err.print("Searching …")
@@ -63,7 +63,7 @@ def bench_search(
             "p99_ms_16": many.percentile_ms(99),
             "recall_at_10": recall,
             "searcher_private_bytes_per_row": _per_row(small_bytes, full_bytes, report.images - small.images),
-            "source": path.name,
+            "source": data.name if data else "drawn sample",
             "machine": machine(),
         }
     )

@@ -25,18 +25,18 @@ def bench_stack(model: Path, partitions: int) -> Iterator[tuple[Stack, Path]]:
             yield stack, folder
 
 
-def catalogue_of(data: Path | None, folder: Path) -> tuple[Path, Catalogue]:
+def catalogue_of(data: Path | None, folder: Path) -> Catalogue:
     """The catalogue at `data`, or the drawn sample, written below `folder`."""
     if data is None:
         data = folder / "sample" / "catalogue.csv"
         sample.write(data.parent, sample.catalogue(), [])
-    return data, open_catalogue(data)
+    return open_catalogue(data)
 
 
-def filled(stack: Stack, folder: Path, path: Path, catalogue: Catalogue) -> ingesting.Report:
+def filled(stack: Stack, folder: Path, catalogue: Catalogue) -> ingesting.Report:
     """Ingests the catalogue into the stack; returns when the searcher serves it from rolled shards only."""
     with VisualSearchClient(stack.gateway) as client, console.progress_bar() as progress:
-        journal = ingesting.Journal.open(folder, path, client.status().log_id, again=True)
+        journal = ingesting.Journal.open(folder, catalogue, client.status().log_id, again=True)
         report = ingesting.ingest(client, catalogue, journal, progress)
     if not ingesting.roll(stack.addresses["indexer"].grpc):
         raise Unavailable("the indexer did not roll")
