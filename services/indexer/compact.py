@@ -66,7 +66,8 @@ def build_rolled(
     because a fork would copy grpc's threads in an unknown state.
     """
     try:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context, _end_with_parent, (os.getpid(),)) as pool:
             return pool.submit(_rolled, list(folders), run_length, reaches_oldest, index, scratch).result()
     except BrokenProcessPool as error:
         raise Unavailable("the process that built a rolled shard was killed") from error
@@ -79,7 +80,6 @@ def abort_builds() -> None:
 
 
 def _rolled(folders: list[Path], run_length: int, reaches_oldest: bool, index: IndexSettings, scratch: Path) -> Path:
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     one_blas_thread()
     shards = [Shard.open(folder) for folder in folders]
     run = Snapshot.of(shards, index.dim, time.time_ns() // 1_000).shards[:run_length]
@@ -87,11 +87,15 @@ def _rolled(folders: list[Path], run_length: int, reaches_oldest: bool, index: I
     return write_rolled(table, index.model_id, scratch, TreeSettings(recall_target=index.recall_target))
 
 
-def _end_with(parent_pid: int) -> None:
-    """A build does not outlive the indexer that was killed while it waited for it."""
-    while os.getppid() == parent_pid:
-        time.sleep(_PARENT_INTERVAL_S)
-    os._exit(1)
+def _end_with_parent(parent_pid: int) -> None:
+    """A build does not outlive an indexer that was killed: its process would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent_pid:
+            time.sleep(_PARENT_INTERVAL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _rows(entries: Sequence[ShardEntry]) -> int:

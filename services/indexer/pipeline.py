@@ -124,22 +124,23 @@ class Pipeline:
 
     async def roll_partition(self, owned: Owned, now: bool) -> int:
         """Rolls what is due (`now`: everything fresh). Returns the fresh rows that are rolled now."""
-        rolled = 0
+        rolled, roll_now = 0, now
         async with owned.rolling:
             while True:
                 try:
-                    run = await asyncio.to_thread(owned.publisher.run_due, self._settings, now)
+                    run = await asyncio.to_thread(owned.publisher.run_due, self._settings, roll_now, now)
                     if run is None:
                         break
                     rolled += await asyncio.to_thread(owned.publisher.roll, run)
-                except Fenced as error:
+                except (Fenced, CorruptManifest) as error:
                     self._halt(owned, error)
                     break
                 except (Unavailable, CorruptShard) as error:
                     logger().error("roll failed, to be tried again", partition=owned.number, reason=str(error))
                     await asyncio.sleep(_RETRY_S)
                     break
-                now = False
+                # What comes in while a roll goes on is not waited for: it might never end.
+                roll_now = False
         return rolled
 
     async def _take_next(self) -> None:
@@ -183,7 +184,7 @@ class Pipeline:
                 if letters:
                     await asyncio.to_thread(self._log.put_dead_letters, letters)
                 await asyncio.to_thread(owned.publisher.commit, changes, next_offset, index_time_us)
-        except Fenced as error:
+        except (Fenced, CorruptManifest) as error:
             self._halt(owned, error)
             return
         except (Unavailable, CorruptShard) as error:

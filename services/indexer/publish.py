@@ -72,18 +72,22 @@ class Publisher:
         """
         return self._collector.collect()
 
-    def run_due(self, settings: IndexerSettings, now: bool) -> Run | None:
-        """What should be rolled or compacted, if anything; `now`: whether everything fresh should be."""
+    def run_due(self, settings: IndexerSettings, roll_now: bool, survey_now: bool) -> Run | None:
+        """What should be rolled or compacted, if anything. Blocks.
+
+        `roll_now`: everything fresh should be rolled. `survey_now`: dead rows should be counted, however recently
+        they were. Raises CorruptShard, StoreUnavailable.
+        """
         idle_s = time.monotonic() - self._last_change_s
         age_s = time.monotonic() - self._oldest_fresh_s if self._oldest_fresh_s else 0.0
         fresh_rows = sum(entry.rows for entry in self.manifest.shards if entry.kind == "fresh")
         due = (
-            now
+            roll_now
             or fresh_rows >= settings.roll_rows
             or (fresh_rows >= settings.roll_idle_rows and idle_s >= settings.roll_idle_s)
             or age_s >= settings.roll_age_s
         )
-        return chosen_run(self.manifest.shards, due) or self._mostly_dead(settings.survey_interval_s, now)
+        return chosen_run(self.manifest.shards, due) or self._mostly_dead(settings.survey_interval_s, survey_now)
 
     def _mostly_dead(self, interval_s: float, now: bool) -> Run | None:
         """A rolled shard of which too much is dead, looked for now and then: it takes all shards, open."""

@@ -32,7 +32,10 @@ class PartitionOwner:
 
     @staticmethod
     def claim(log: ManifestLog, log_id: str, writer_id: str | None = None) -> PartitionOwner:
-        """Takes the partition from whoever has it. Raises StreamGap if its offsets count in another log."""
+        """Takes the partition from whoever has it. Raises StreamGap if its offsets count in another log.
+
+        Raises CorruptManifest if no manifest of it can be read.
+        """
         writer_id = writer_id or uuid.uuid4().hex
         for _ in range(_CLAIM_ATTEMPTS):
             current, damaged = log.latest()
@@ -40,6 +43,9 @@ class PartitionOwner:
                 raise StreamGap(
                     f"partition {current.partition} was indexed from log {current.log_id}, this is {log_id}"
                 )
+            if damaged and current.version == 0:
+                # Nothing says what the partition held: to begin anew would lose it without a word.
+                raise damaged[0]
             # Damaged manifests keep their numbers: the claim goes beyond them.
             version = max(current.version, log.highest() if damaged else 0)
             claim = Manifest(
