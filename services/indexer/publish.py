@@ -111,22 +111,23 @@ class Publisher:
         Returns the fresh rows that are now rolled; 0 if the run changed meanwhile and the work was thrown away.
         """
         with self._lock:
+            place = self._place_of(run)
+            if place is None:
+                return 0  # a commit has merged some of it since it was chosen
             self._rolling = run
-            entries = self.manifest.shards[self.manifest.shards.index(run.entries[0]) :]
-            reaches_oldest = self.manifest.shards[0] == run.entries[0]
+            entries = self.manifest.shards[place:]
         try:
             folders = [self._shelf.folder(entry) for entry in entries]
             with metrics.ROLL_SECONDS.time():
-                built = build_rolled(folders, len(run.entries), reaches_oldest, self._index, self._shelf.scratch)
+                built = build_rolled(folders, len(run.entries), place == 0, self._index, self._shelf.scratch)
             return self._put_in_place(run, self._shelf.put(built))
         finally:
             self._rolling = None
 
     def _put_in_place(self, run: Run, rolled: ShardEntry) -> int:
         with self._lock:
-            shards = self.manifest.shards
-            place = shards.index(run.entries[0]) if run.entries[0] in shards else -1
-            if place < 0 or shards[place : place + len(run.entries)] != run.entries:
+            shards, place = self.manifest.shards, self._place_of(run)
+            if place is None:
                 return 0
             # Where everything in the run was dead and nothing older is left to hide, nothing takes its place.
             kept = (rolled,) if rolled.rows or rolled.tombstones else ()
@@ -135,6 +136,12 @@ class Publisher:
             self._oldest_fresh_s = time.monotonic() if self._fresh_count() else None
         metrics.ROLLS.labels("roll" if run.fresh else "compaction").inc()
         return sum(entry.rows for entry in run.entries if entry.kind == "fresh")
+
+    def _place_of(self, run: Run) -> int | None:
+        """Where the run begins in the manifest, or None if it is no longer there as it was."""
+        shards, first = self.manifest.shards, run.entries[0]
+        place = shards.index(first) if first in shards else len(shards)
+        return place if shards[place : place + len(run.entries)] == run.entries else None
 
     def _few_enough(self, shards: list[ShardEntry]) -> list[ShardEntry]:
         """Merges the newest fresh shards, those not being rolled, once there are too many."""
