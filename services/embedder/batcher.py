@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
+from prometheus_client import Gauge
 
 from services.embedder import metrics
 from services.embedder.model import Model, Pixels, batch_sizes
@@ -48,6 +49,7 @@ class _Lane:
     """One priority: `admitted` counts its images from arrival to answer."""
 
     limit_images: int
+    queued: Gauge
     waiting: deque[Waiting[Picture, Embedded]] = field(default_factory=deque)
     admitted: int = 0
 
@@ -71,7 +73,10 @@ class Batcher:
         self._sizes = batch_sizes(limits.max_batch_images)
         self._model_ms = model.warm(self._sizes)
         self._decode_ms = 0.0
-        self._lanes = {INTERACTIVE: _Lane(limits.interactive_images), BULK: _Lane(limits.bulk_images)}
+        self._lanes = {
+            INTERACTIVE: _Lane(limits.interactive_images, metrics.QUEUED.labels(INTERACTIVE)),
+            BULK: _Lane(limits.bulk_images, metrics.QUEUED.labels(BULK)),
+        }
         self._threads = BatchThreads("embed", threads, self._take, self._embedded)
 
     def admit(self, lane: str, images: int) -> None:
@@ -82,12 +87,14 @@ class Batcher:
             backlog = sum(other.admitted for other in self._lanes.values())
             retry_after_s = backlog * self._batch_ms(self._sizes[-1]) / self._sizes[-1] / 1000
             raise ResourceExhausted(f"the {lane} queue holds {chosen.admitted} images", max(0.05, retry_after_s))
-        chosen.admitted += images
-        metrics.QUEUED.labels(lane).set(chosen.admitted)
+        self._count(chosen, images)
 
     def release(self, lane: str, images: int) -> None:
-        self._lanes[lane].admitted -= images
-        metrics.QUEUED.labels(lane).set(self._lanes[lane].admitted)
+        self._count(self._lanes[lane], -images)
+
+    def _count(self, lane: _Lane, images: int) -> None:
+        lane.admitted += images
+        lane.queued.set(lane.admitted)
 
     async def embed(self, pictures: Sequence[Picture], lane: str) -> list[Embedded | BaseException]:
         """The model's answer for each of `pictures`, which have been admitted, or what is wrong with it."""
@@ -95,7 +102,7 @@ class Batcher:
         waiting = [Waiting[Picture, Embedded](picture, create_future()) for picture in pictures]
         self._lanes[lane].waiting.extend(waiting)
         self._threads.wake()
-        return await asyncio.gather(*(entry.answer for entry in waiting), return_exceptions=True)
+        return await _all_of([entry.answer for entry in waiting])
 
     def _take(self) -> list[Waiting[Picture, Embedded]]:
         """The next batch: as many as the largest size that is full, so that nothing is padded and none waits."""
@@ -138,3 +145,13 @@ class Batcher:
             return images.pixels(picture.data, facts.height, facts.width, picture.crop, facts.fill)
         except InvalidArgument as error:
             return error
+
+
+async def _all_of(answers: Sequence[asyncio.Future[Embedded]]) -> list[Embedded | BaseException]:
+    """Every answer or what was raised instead. A shopper's single picture takes the short way."""
+    if len(answers) > 1:
+        return await asyncio.gather(*answers, return_exceptions=True)
+    try:
+        return [await answer for answer in answers]
+    except InvalidArgument as error:
+        return [error]

@@ -115,7 +115,9 @@ class Fanout:
     ) -> tuple[list[Response], list[pb.PartitionFailure], frozenset[Replica]]:
         """Asks one searcher for each partition. Answers, failures, and the searchers that were not there."""
         shares, failures = self._assigned(partitions, without)
-        outcomes = await asyncio.gather(*(self._called(replica, share, call) for replica, share in shares.items()))
+        calls = [self._called(replica, share, call) for replica, share in shares.items()]
+        # One call needs no task of its own.
+        outcomes = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
         answers, gone = [], set()
         for (replica, share), outcome in zip(shares.items(), outcomes, strict=True):
             if isinstance(outcome, str):

@@ -17,7 +17,7 @@ from vitrine.runtime.context import Context, remaining_s
 from vitrine.runtime.errors import InvalidArgument, Unavailable, UnknownIndex
 from vitrine.shards.records import Hit, ProductVersion
 from vitrine.shards.snapshot import best_hits
-from vitrine.stream.codec import attribute_to_message, timestamp
+from vitrine.stream.codec import set_attributes, timestamp
 from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import catalogue_pb2, searcher_pb2_grpc
 from vitrine.v1 import searcher_pb2 as pb
@@ -147,7 +147,7 @@ def _search(views: dict[int, View], queries: Sequence[Query], response: pb.Searc
     """Fills `response` from every view. Runs in a thread."""
     with metrics.SEARCH_SECONDS.labels("exact" if any(query.exact for query in queries) else "tree").time():
         for query in queries:
-            response.hits.add(hits=map(_hit, _hits(views.values(), query)))
+            _add_hits(response.hits.add(), _hits(views.values(), query))
     for partition, view in views.items():
         response.answers.add(
             partition=partition,
@@ -168,26 +168,27 @@ def _hits(views: Iterable[View], query: Query) -> list[Hit]:
     return [hit for hit in hits if hit.product_id != query.exclude_product_id][: query.k] if spare else hits
 
 
-def _hit(hit: Hit) -> pb.Hit:
-    return pb.Hit(
-        product_id=hit.product_id,
-        image_id=hit.image_id,
-        uri=hit.uri,
-        sha256=hit.sha256,
-        score=hit.score,
-        category=hit.category,
-        attributes={name: attribute_to_message(value) for name, value in hit.attributes.items()},
-    )
+def _add_hits(target: pb.Hits, hits: Iterable[Hit]) -> None:
+    for hit in hits:
+        message = target.hits.add(
+            product_id=hit.product_id,
+            image_id=hit.image_id,
+            uri=hit.uri,
+            sha256=hit.sha256,
+            score=hit.score,
+            category=hit.category,
+        )
+        set_attributes(message.attributes, hit.attributes)
 
 
 def _product(version: ProductVersion, partition: int, with_vectors: bool) -> pb.Product:
     product = pb.Product(
         product_id=version.product_id,
         category=version.category,
-        attributes={name: attribute_to_message(value) for name, value in version.attributes.items()},
         event_time=timestamp(version.event_time_us),
         position=catalogue_pb2.LogPosition(partition=partition, offset=version.log_offset),
     )
+    set_attributes(product.attributes, version.attributes)
     for image in version.images:
         vector = to_wire(image.vector) if with_vectors else b""
         product.images.add(image_id=image.image_id, uri=image.uri, sha256=image.sha256, vector=vector)

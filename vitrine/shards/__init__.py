@@ -3,6 +3,7 @@
 records   the values that go in and come out
 keys      product_id → 64-bit key
 table     records ↔ columns
+cells     single cells of columns, read fast
 files     the files of a shard, their facts and checksums
 build     columns → a fresh or a rolled shard on disk
 tree      PCA projection and Annoy tree (the only place that imports annoy)

@@ -54,12 +54,16 @@ def best_of_block(vectors: Any, product_starts: Rows, live: Mask | None, queries
     return found
 
 
-def best_of_rows(vectors: Any, product_of_row: npt.NDArray[np.int32], rows: Rows, query: Vectors, k: int) -> Best:
-    """The best `k` products among `rows`, by exact score."""
+def best_of_rows(
+    vectors: Any, product_of_row: npt.NDArray[np.int32] | None, rows: Rows, query: Vectors, k: int
+) -> Best:
+    """The best `k` products among `rows`, by exact score. `product_of_row` None: each row is a product of its own."""
     if len(rows) == 0:
         return NOTHING
     scores = _cosines(as_float32(vectors[rows]) @ query)
     order = np.argsort(-scores, kind="stable")
+    if product_of_row is None:
+        return _cut(Best(rows[order], scores[order]), k)
     rows, scores = rows[order], scores[order]
     _, first = np.unique(product_of_row[rows], return_index=True)
     first.sort()

@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 
 from vitrine.runtime.errors import CorruptShard
 from vitrine.shards import files
+from vitrine.shards.cells import reader
 from vitrine.shards.files import SearchPlan, ShardFacts, TreeEffort
 from vitrine.shards.keys import Keys, key_of, keys_of
 from vitrine.shards.records import Hit, ImageRow, ProductVersion
 from vitrine.shards.scoring import Best, Mask, Rows, best_of_block, best_of_rows, product_starts_of
-from vitrine.shards.table import ShardTable, attribute_columns, attribute_value
+from vitrine.shards.table import ShardTable, attribute_columns
 from vitrine.shards.tree import Tree
 from vitrine.vectors import Vectors
 
@@ -35,9 +36,13 @@ class Shard:
         self._projection = projection
         self._columns = [table.rows.column(index) for index in range(table.rows.num_columns)]
         self._at = {name: index for index, name in enumerate(table.rows.schema.names)}
-        self._attributes = attribute_columns(table.rows.schema)
+        self._cells = {name: reader(self._columns[index]) for name, index in self._at.items()}
+        self._attributes = [
+            (name, reader(self._columns[index])) for index, name in attribute_columns(table.rows.schema)
+        ]
         self.product_starts = product_starts_of(table.keys, self._columns[self._at["product_id"]])
-        self._product_of_row = _ordinals(self.product_starts)
+        products = len(self.product_starts) - 1
+        self._product_of_row = None if products == len(table.keys) else _ordinals(self.product_starts)
         self.tombstones: dict[str, int] = dict(zip(*table.tombstones.to_pydict().values(), strict=True))
 
     @staticmethod
@@ -165,11 +170,10 @@ class Shard:
         return np.asarray(rows[same_id.to_numpy(zero_copy_only=False)], dtype=np.int64)
 
     def _attributes_of(self, row: int) -> dict[str, Any]:
-        cells = ((name, self._columns[index][row].as_py()) for index, name in self._attributes)
-        return {name: attribute_value(cell) for name, cell in cells if cell is not None}
+        return {name: cell for name, read in self._attributes if (cell := read(row)) is not None}
 
     def _cell(self, name: str, row: int) -> Any:
-        return self._columns[self._at[name]][row].as_py()
+        return self._cells[name](row)
 
 
 def _opened(folder: Path, facts: ShardFacts) -> Shard:

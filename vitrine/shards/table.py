@@ -74,14 +74,6 @@ def attribute_columns(schema: pa.Schema) -> list[tuple[int, str]]:
     ]
 
 
-def attribute_value(cell: object) -> AttributeValue:
-    """A cell of an attribute column as the value that went in."""
-    if isinstance(cell, list):
-        return tuple(cell)
-    assert isinstance(cell, str | float | bool)
-    return cell
-
-
 def with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """`batch` with every column of `schema`; columns it lacks are null."""
     names = set(batch.schema.names)
