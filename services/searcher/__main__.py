@@ -14,7 +14,7 @@ from vitrine.v1 import searcher_pb2_grpc
 
 async def build(chosen: SearcherSettings) -> server.Service:
     shard_set = ShardSet(Store.open(chosen.store), chosen)
-    servicer = SearcherServicer(shard_set, Workers(chosen.threads or usable_cores()))
+    servicer = SearcherServicer(shard_set, Workers(chosen.threads or max(1, usable_cores() // 2)))
     return server.Service(
         name="searcher",
         register=lambda grpc_server: searcher_pb2_grpc.add_SearcherServicer_to_server(servicer, grpc_server),

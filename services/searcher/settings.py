@@ -21,4 +21,6 @@ class SearcherSettings(ServerSettings):
     cache: Annotated[Path, Field(description="folder for shards of a remote store")] = Path("run/cache")
     probe_interval_s: Annotated[float, Field(gt=0, description="how often the next manifest is looked for")] = 0.2
     list_interval_s: Annotated[float, Field(gt=0, description="how often manifests are listed")] = 30.0
-    threads: Annotated[int, Field(ge=0, description="search threads; 0 = the cores this process may use")] = 0
+    threads: Annotated[
+        int, Field(ge=0, description="search threads; 0 = half the cores, since calls need the others")
+    ] = 0

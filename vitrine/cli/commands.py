@@ -25,6 +25,7 @@ from vitrine.shards.records import Hit
 DEFAULT_FOLDER = Path("run/vitrine")
 DEFAULT_MODEL = Path(__file__).parents[2] / "models" / "fashion-resnet18"
 DEFAULT_GATEWAY_PORT = 7000
+PARTITIONS_HELP = "1 is fastest on one machine, more can be spread over several; fixed when the index is made"
 _WATCH_INTERVAL_S = 0.5
 
 Folder = Annotated[Path, typer.Option(help="folder of `vitrine up`: index, log, logs, addresses")]
@@ -35,7 +36,7 @@ def up(
     folder: Folder = DEFAULT_FOLDER,
     model: Annotated[Path, typer.Option(help="model folder")] = DEFAULT_MODEL,
     store: Annotated[str, typer.Option(help="object store instead of a folder: s3://, gs://, az://")] = "",
-    partitions: Annotated[int, typer.Option(min=1, max=4096, help="fixed when the index is made")] = 2,
+    partitions: Annotated[int, typer.Option(min=1, max=4096, help=PARTITIONS_HELP)] = 1,
     searchers: Annotated[int, typer.Option(min=1, max=16)] = 1,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="gRPC port of the gateway; 0 = any")

@@ -26,15 +26,21 @@ class Edge(grpc.aio.ServerInterceptor):
 
     def __init__(self, metrics: CallMetrics) -> None:
         self._metrics = metrics
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]], details: grpc.HandlerCallDetails
     ) -> Handler:
-        handler = await continuation(details)
-        name = details.method
-        if handler is None or not name.startswith("/vitrine."):
-            return handler
-        method = name.rsplit("/", 1)[1]
+        # Asked at every call; a method's handler never changes.
+        known = self._wrapped.get(details.method)
+        if known is None:
+            handler = await continuation(details)
+            if handler is None or not details.method.startswith("/vitrine."):
+                return handler
+            known = self._wrapped[details.method] = self._wrap(handler, details.method.rsplit("/", 1)[1])
+        return known
+
+    def _wrap(self, handler: Handler, method: str) -> Handler:
         if handler.response_streaming:
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
             make = (

@@ -28,7 +28,7 @@ _WAITERS: Final = 256
 def bench_ingest(
     data: Annotated[Path | None, typer.Option(help="catalogue: folder, .csv or .parquet; default: drawn")] = None,
     model: Annotated[Path, typer.Option(help="model folder")] = commands.DEFAULT_MODEL,
-    partitions: Annotated[int, typer.Option(min=1)] = 2,
+    partitions: Annotated[int, typer.Option(min=1, help=commands.PARTITIONS_HELP)] = 1,
     seconds: Annotated[float, typer.Option(min=2, help="length of the trickle of 50 events/s")] = 20.0,
 ) -> None:
     """Ingest rate; then upserts, updates and deletes at 50 events/s: time from acknowledgement to Search."""

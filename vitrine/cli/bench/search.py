@@ -34,7 +34,7 @@ _SEED: Final = 3
 def bench_search(
     data: Annotated[Path | None, typer.Option(help="catalogue: folder, .csv or .parquet; default: drawn")] = None,
     model: Annotated[Path, typer.Option(help="model folder")] = commands.DEFAULT_MODEL,
-    partitions: Annotated[int, typer.Option(min=1)] = 2,
+    partitions: Annotated[int, typer.Option(min=1, help=commands.PARTITIONS_HELP)] = 1,
     calls: Annotated[int, typer.Option(min=100, help="calls of each load")] = 8_000,
 ) -> None:
     """Searches through the gateway: one at a time, then 16 in flight; recall against exact search."""
