@@ -27,7 +27,7 @@ def test_a_picture_finds_its_product_and_the_answer_is_json(folder: Path, shop: 
     assert answer["hits"][0]["product_id"] == shop[0].name
     assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
     assert len(answer["hits"]) == 5
-    assert answer["coverage"]["partitions_answered"] == answer["coverage"]["partitions_total"] == 2
+    assert answer["coverage"]["partitions_answered"] == answer["coverage"]["partitions_total"] == 1
     assert {"index_time_us", "model_id", "query_id"} <= answer.keys()
 
 
@@ -69,7 +69,7 @@ def test_a_query_that_is_no_picture_is_said_in_one_line(folder: Path, tmp_path: 
 
 def test_the_status_is_json_or_a_table(folder: Path) -> None:
     status = json.loads(succeeded("index", "status", "--folder", folder, "--json"))
-    assert (status["index"], status["partitions_total"], len(status["partitions"])) == ("default", 2, 2)
+    assert (status["index"], status["partitions_total"], len(status["partitions"])) == ("default", 1, 1)
     assert len(status["model_id"]) == 64
     assert "index default" in succeeded("index", "status", "--folder", folder)
 

@@ -67,9 +67,14 @@ def demo(
             console.print_report(report)
             asked = _ask(client, [query for query in queries if query.product_id not in report.refused])
             _save(client, asked, grid)
+            partitions = client.status().partitions
         _say(asked, grid)
         if as_json:
-            commands.print_json(_figures(report, asked))
+            products = sum(partition.products_live for partition in partitions)
+            images = sum(partition.rows_live for partition in partitions)
+            rate = round(report.images / report.seconds, 1)
+            indexed = {"products": products, "images": images, "images_per_s": rate}
+            commands.print_json({**indexed, **_figures(asked)})
         if not once:
             console.err.print(f"Still running; try: vitrine search PICTURE --gateway {stack.gateway}\nCtrl-C stops.")
             commands.watch_until_stopped(stack)
@@ -136,7 +141,7 @@ def _ask(client: VisualSearchClient, queries: Sequence[PhotoQuery]) -> list[Aske
     return asked
 
 
-def _figures(report: ingesting.Report, asked: Sequence[Asked]) -> dict[str, Any]:
+def _figures(asked: Sequence[Asked]) -> dict[str, Any]:
     times_ms = [entry.ms for entry in asked]
     recalls = [
         exact_recall([hit.score for hit in entry.answer.hits], [hit.score for hit in entry.exact.hits])
@@ -145,9 +150,6 @@ def _figures(report: ingesting.Report, asked: Sequence[Asked]) -> dict[str, Any]
     answered = sum(entry.answer.coverage.partitions_answered for entry in asked)
     total = sum(entry.answer.coverage.partitions_total for entry in asked)
     return {
-        "products": report.published,
-        "images": report.images,
-        "images_per_s": round(report.images / report.seconds, 1),
         "search_p50_ms": round(float(np.percentile(times_ms, 50)), 2),
         "search_p99_ms": round(float(np.percentile(times_ms, 99)), 2),
         "recall_at_10": round(float(np.mean(recalls)), 4),

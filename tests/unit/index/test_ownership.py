@@ -13,7 +13,7 @@ from vitrine.index import ownership
 from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
 from vitrine.index.ownership import PartitionOwner
 from vitrine.index.store import Store
-from vitrine.runtime.errors import Fenced, StoreUnavailable, StreamGap
+from vitrine.runtime.errors import CorruptManifest, Fenced, StoreUnavailable, StreamGap
 
 ENTRY = ShardEntry("a" * 32, "fresh", 17, 0, 40_000, "0123456789abcdef")
 OTHER = replace(ENTRY, shard_id="b" * 32)
@@ -214,10 +214,13 @@ def test_a_claim_goes_beyond_damaged_manifests(store: TreacherousStore, log: Man
     assert after.writer_epoch == before.writer_epoch + 1
 
 
-def test_a_claim_goes_beyond_a_partition_of_damaged_manifests_only(store: TreacherousStore, log: ManifestLog) -> None:
+def test_a_partition_of_damaged_manifests_only_is_not_begun_anew(store: TreacherousStore, log: ManifestLog) -> None:
     store.create(key(7), b"damaged")
 
-    assert PartitionOwner.claim(log, "log").manifest.version == 8
+    with pytest.raises(CorruptManifest, match="0000000007"):
+        PartitionOwner.claim(log, "log")
+
+    assert log.highest() == 7
 
 
 def test_a_partition_of_another_log_is_not_claimed(log: ManifestLog) -> None:
