@@ -22,10 +22,10 @@ from vitrine.cli.stack import Stack, StackSettings, running_stack
 from vitrine.client import Answer, VisualSearchClient
 from vitrine.images import thumbnail
 from vitrine.runtime.errors import ConfigError
+from vitrine.shards.calibrate import SCORE_TOLERANCE
 from vitrine.stream.events import Upsert
 
 K: Final = 10
-SCORE_TOLERANCE: Final = 1e-3
 _QUERIES: Final = 90
 _GRID_QUERIES: Final = 9
 _WARM_UP_QUERIES: Final = 5
