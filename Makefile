@@ -16,7 +16,7 @@ PROTOS := $(wildcard protos/vitrine/v1/*.proto)
 generate = PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
 	--python_out="$(1)" --grpc_python_out="$(1)" --mypy_out=quiet:"$(1)" --mypy_grpc_out=quiet:"$(1)" $(PROTOS)
 
-.PHONY: help demo test lint format proto proto-check bench train setup clean
+.PHONY: help demo test lint format proto proto-check bench train quality setup clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,9 +51,14 @@ bench: ## Measure speed and recall on this machine
 	@$(BIN)/vitrine bench $(ARGS)
 
 train: ## Train on labelled pictures and export a model folder (DATA=PATH, OUT=FOLDER)
-	@: $(if $(DATA),,$(error train needs DATA=PATH, a Parquet file of labelled pictures))
+	@: $(if $(DATA),,$(error train needs DATA=PATH, a folder per class or a table of labelled pictures))
 	@$(SETUP) cpu train
-	@$(BIN)/python -m training "$(DATA)" --out "$(OUT)" $(ARGS)
+	@$(BIN)/vitrine train "$(DATA)" --out "$(OUT)" $(ARGS)
+
+quality: ## Measure the bundled model beside reference systems and write docs/quality.md (DATA=PATH)
+	@: $(if $(DATA),,$(error quality needs DATA=PATH, the Parquet file of fashion pictures))
+	@$(SETUP) cpu train
+	@$(BIN)/python -m training.quality "$(DATA)" $(ARGS)
 
 setup:
 	@$(SETUP) $(if $(ALL),--all cpu dev train,cpu dev)

@@ -16,7 +16,8 @@ import numpy as np
 from prometheus_client import Gauge
 
 from services.embedder import metrics
-from services.embedder.model import Model, Pixels, batch_sizes
+from services.embedder.contract import Pixels
+from services.embedder.model import Model, batch_sizes
 from vitrine import images
 from vitrine.images import CropBox
 from vitrine.runtime.batching import BatchThreads, Waiting

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from vitrine.cli import commands, demo
+from vitrine.cli import commands, demo, models
 from vitrine.cli.bench import bench
 from vitrine.cli.console import err
 from vitrine.runtime.errors import ConfigError, VitrineError
@@ -24,6 +24,12 @@ app.command()(commands.search)
 index = typer.Typer(no_args_is_help=True, help="Look at an index.")
 index.command("status")(commands.index_status)
 app.add_typer(index, name="index")
+app.command()(models.train)
+app.command("eval")(models.evaluate)
+app.command()(models.export)
+model = typer.Typer(no_args_is_help=True, help="Look at a model folder.")
+model.command("check")(models.check)
+app.add_typer(model, name="model")
 app.add_typer(bench, name="bench")
 
 

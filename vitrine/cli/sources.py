@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from vitrine.attributes import AttributeValue
-from vitrine.images import MAX_BYTES
 from vitrine.runtime.errors import BadImage, ConfigError
 from vitrine.stream.events import ImageRef, Upsert
+from vitrine.tables import picture_bytes, picture_source, read_table
 
 IMAGE_COLUMNS: Final = ("image", "path", "uri")
 ID_COLUMNS: Final = ("product_id", "id")
@@ -64,19 +62,7 @@ def open_catalogue(path: Path, category: str = "category") -> Catalogue:
     """Reads what `path` is. `category`: the column that is a product's category. Raises ConfigError (field `path`)."""
     if path.is_dir():
         return _folder(path)
-    if not path.is_file():
-        raise ConfigError("path", f"{path} does not exist")
-    try:
-        match path.suffix.lower():
-            case ".csv":
-                table = pyarrow.csv.read_csv(path)
-            case ".parquet":
-                table = pyarrow.parquet.read_table(path)
-            case _:
-                raise ConfigError("path", f"{path} is neither a folder nor a .csv or .parquet file")
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigError("path", f"{path} cannot be read ({error})") from error
-    return _table(path, table, category)
+    return _table(path, read_table(path, "path"), category)
 
 
 def _folder(folder: Path) -> Catalogue:
@@ -119,11 +105,12 @@ def _table(path: Path, table: pa.Table, category: str) -> Catalogue:
             labels = {name: value for name in attributes if (value := _attribute(cell(name, rows[0]))) is not None}
             named = [(str(cell("image_id", row) or place), row) for place, row in enumerate(rows)]
             pictures = [
-                (image_id, _source(path.parent, image_column, cell(image_column, row))) for image_id, row in named
+                (image_id, picture_source(path.parent, image_column, cell(image_column, row)))
+                for image_id, row in named
             ]
             yield _item(product_id, str(cell(category, rows[0]) or ""), labels, pictures)
 
-    named = [_source(path.parent, image_column, value) for value in table[image_column].to_pylist()]
+    named = [picture_source(path.parent, image_column, value) for value in table[image_column].to_pylist()]
     files = [path, *(source for source in named if isinstance(source, Path))]
     return Catalogue(len(products), table.num_rows, _fingerprint(files), items)
 
@@ -139,15 +126,6 @@ def _fingerprint(paths: Iterable[Path]) -> str:
             facts = "missing"
         digest.update(f"{path.resolve()!r} {facts}\n".encode())
     return digest.hexdigest()
-
-
-def _source(folder: Path, column: str, cell: Any) -> bytes | str | Path | None:
-    """Bytes as they are, a URI, or a file: relative paths count from the table's folder."""
-    if isinstance(cell, dict):  # the picture struct that many data sets use
-        cell = cell.get("bytes") or cell.get("path")
-    if cell is None or isinstance(cell, bytes):
-        return cell
-    return str(cell) if column == "uri" or "://" in str(cell) else folder / str(cell)
 
 
 def _attribute(cell: Any) -> AttributeValue | None:
@@ -187,10 +165,7 @@ def _item(
 def _image_ref(image_id: str, source: bytes | str | Path | None) -> ImageRef:
     if isinstance(source, str):
         return ImageRef(image_id, uri=source)
-    size = source.stat().st_size if isinstance(source, Path) else len(source or b"")
-    if size > MAX_BYTES:
-        raise BadImage(f"has {size} bytes, at most {MAX_BYTES} are accepted")
-    return ImageRef(image_id, data=source.read_bytes() if isinstance(source, Path) else source or b"")
+    return ImageRef(image_id, data=picture_bytes(source))
 
 
 def _is_text(text: str) -> bool:

@@ -44,6 +44,7 @@ class StackSettings:
     port: int = 0
     store: str = ""
     indexer_options: tuple[str, ...] = ()
+    embedder_options: tuple[str, ...] = ()
     embedder_only: bool = False
 
     @property
@@ -169,7 +170,7 @@ class Stack:
         store = ["--store", settings.store_url]
         stream = ["--stream", str(settings.folder / "stream.sqlite"), "--partitions", str(settings.partitions)]
         cache = ["--cache", str(settings.folder / "cache")]
-        embedder = self._add("embedder", ["--model", str(settings.model)])
+        embedder = self._add("embedder", ["--model", str(settings.model), *settings.embedder_options])
         if settings.embedder_only:
             return
         searchers = [

@@ -119,6 +119,7 @@ class ConfigError(VitrineError):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
+        self.reason = reason
 
 
 STATUS_BY_ERROR: dict[type[VitrineError], str] = {

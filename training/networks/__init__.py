@@ -1,0 +1,1 @@
+"""What is trained: a backbone, an embedding of named parts, and heads."""
