@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,23 +18,29 @@ from training.evaluation.findings import Report
 from training.exporting import bundle, card
 from training.exporting.graph import Deployed, Reduction
 from training.exporting.session import Session
-from training.exporting.variants import Samples
+from training.exporting.variants import Samples, chosen
 from training.learning import finder
 from training.learning.batches import Batches
 from training.learning.checkpoints import Checkpoint, read_checkpoint
 from training.learning.displays import shown_progress
+from training.learning.learner import taught_columns
 from training.learning.recipe import Recipe
 from training.learning.start import fresh
 from training.learning.train import LOG_FILE, train
 from training.learning.triplets import NO_TRIPLETS, Triplets, read_triplets
 from training.networks.network import Design, Network
-from training.networks.weights import NONE
+from training.networks.weights import IMAGENET, NONE
 from training.scenes.augment import as_pixels
+from training.scenes.cutout import can_be_cut, product_masks
 from vitrine.model_folder import CPU_INT8, ModelFolder
-from vitrine.runtime.errors import ConfigError
+from vitrine.runtime.errors import ConfigError, VitrineError
 from vitrine.tables import read_table
 
 CALIBRATION_PICTURES: Final = 512
+_WHITE: Final = (255, 255, 255)
+_SPLIT_SETTINGS: Final = ("labels", "split", "group", "seed")
+_CUT_SAMPLE: Final = 1_000
+_CUT_SHARE_MIN: Final = 0.1
 _EMBED_BATCH: Final = 128
 
 Told = Callable[[str], None]
@@ -60,7 +66,7 @@ class TrainRequest:
     data: Path
     out: Path
     work: Path
-    settings: DataSettings
+    settings: DataSettings = field(default_factory=DataSettings)
     design: Design = field(default_factory=Design)
     weights: str = NONE
     recipe: Recipe = field(default_factory=Recipe)
@@ -79,6 +85,7 @@ def train_model(asked: TrainRequest, told: Told) -> ModelFolder | None:
 
     Raises ConfigError naming the setting or column that is wrong; Diverged; NotSaved; ParityError.
     """
+    _check_before_training(asked)
     dataset = _loaded(asked.data, asked.settings, told)
     network, loaded = fresh(asked.design, dataset, asked.settings.words, asked.weights, asked.recipe.seed)
     if loaded.tensors:
@@ -100,7 +107,8 @@ def publish(checkpoint: Checkpoint, dataset: Dataset, asked: TrainRequest, told:
     """Exports a checkpoint, measures it on the test split and puts model.json, card and report into `asked.out`."""
     network = checkpoint.network()
     reduction = _reduction(network, dataset, asked.pca_dim)
-    deployed = Deployed(network, tuple(dataset.names), salience=True, reduction=reduction)
+    columns = taught_columns(checkpoint.recipe, dataset)
+    deployed = Deployed(network, columns, _salience_was_learned(dataset, told), reduction)
     samples = Samples(
         calibration_pictures(dataset.splits["train"], checkpoint.recipe),
         dataset.splits["test"].pixels,
@@ -109,10 +117,11 @@ def publish(checkpoint: Checkpoint, dataset: Dataset, asked: TrainRequest, told:
     with bundle.staged(asked.out) as folder:
         told("exporting")
         export = bundle.Export(asked.out.resolve().name, deployed, dataset.names, dataset.px)
-        bundle.write(folder, export, asked.variants, samples)
-        log = asked.work / LOG_FILE
-        measured = measure(folder, dataset, _first(asked.variants), folder / "report", told, log=log)
-        facts = bundle.record(folder, _training_facts(checkpoint, dataset, asked.origin, measured))
+        written = bundle.write(folder, export, asked.variants, samples)
+        for name, variant in written.variants.items():
+            told(f"{name}: {variant.bytes / 1e6:.1f} MB" + (f"; {variant.warning}" if variant.warning else ""))
+        measured = measure(folder, dataset, "", folder / "report", told, log=asked.work / LOG_FILE)
+        facts = bundle.record(folder, _training_facts(checkpoint, dataset, asked, measured))
         card.write(folder)
     return facts
 
@@ -128,31 +137,46 @@ def measure(
     with_pictures: bool = False,
     seed: int = 7,
 ) -> Report:
-    """Measures a model folder on a data set; report.json and index.html go into `out`."""
+    """Measures a model folder on a data set; report.json and index.html go into `out`. `variant` "": the first.
+
+    Raises ConfigError; VitrineError where the disk refuses.
+    """
     session = Session(model, variant)
     measured = report.evaluate(session, dataset, seed, told)
-    report.write(measured, out)
     column = dataset.scored_column
     grids = pictures.grids(measured, column, dataset.names[column], seed) if with_pictures else ()
-    page.write(measured, out, log if log and log.exists() else None, grids)
+    try:
+        report.write(measured, out)
+        page.write(measured, out, log if log and log.exists() else None, grids)
+    except OSError as error:
+        raise VitrineError(f"the report cannot be written into {out} ({error.strerror})") from error
     return measured
 
 
-def settings_for(model: ModelFolder, asked: DataSettings) -> DataSettings:
-    """`asked`, with the picture size that a model takes and, where none are named, the label columns it scores.
+def settings_for(model: ModelFolder, given: Mapping[str, Any], told: Told) -> DataSettings:
+    """How to read data to measure a model: as it was read for training, but for the settings in `given`.
 
-    Raises ConfigError (`model`) for a model whose pictures are not square.
+    So the split `test` is the one that training did not see. Raises ConfigError (`model`) for a model that takes
+    pictures that are not square, or not on white.
     """
-    if model.height != model.width:
-        raise ConfigError("model", f"takes {model.width}×{model.height} pictures; only square ones can be measured")
-    return replace(asked, px=model.height, labels=asked.labels or tuple(model.score_outputs))
+    if model.height != model.width or model.fill != _WHITE:
+        taken = f"{model.width}×{model.height} pictures on {model.fill}"
+        raise ConfigError("model", f"takes {taken}; only square ones on white can be measured")
+    recorded = dict(model.training.get("data", {}))
+    changed = [
+        name for name in _SPLIT_SETTINGS if name in recorded and given.get(name, recorded[name]) != recorded[name]
+    ]
+    if changed:
+        told(f"{', '.join(changed)} differ from training: the split test may hold pictures that were trained on")
+    fields = {"labels": tuple(model.score_outputs), **recorded, **given}
+    return DataSettings(**{**fields, "labels": tuple(fields["labels"]), "words": "", "px": model.height})
 
 
 def measure_model(
-    model: Path, data: Path, settings: DataSettings, variant: str, out: Path, with_pictures: bool, told: Told
+    model: Path, data: Path, given: Mapping[str, Any], variant: str, out: Path, with_pictures: bool, told: Told
 ) -> Report:
-    """`vitrine eval`: a model folder on any labelled data. Raises ConfigError."""
-    dataset = _loaded(data, settings_for(ModelFolder.read(model), settings), told)
+    """`vitrine eval`: a model folder on labelled data. `given`: fields of DataSettings. Raises ConfigError."""
+    dataset = _loaded(data, settings_for(ModelFolder.read(model), given, told), told)
     return measure(model, dataset, variant, out, told, with_pictures=with_pictures)
 
 
@@ -211,26 +235,52 @@ def _reduction(network: Network, dataset: Dataset, dim: int) -> Reduction | None
     return Reduction.fitted(np.concatenate(vectors), dim)
 
 
-def _training_facts(checkpoint: Checkpoint, dataset: Dataset, origin: Origin, measured: Report) -> dict[str, Any]:
-    design, recipe = checkpoint.design, checkpoint.recipe
+def _training_facts(checkpoint: Checkpoint, dataset: Dataset, asked: TrainRequest, measured: Report) -> dict[str, Any]:
+    """What model.json says of the training; `data` is how to read the data with the same splits again."""
+    design, recipe, settings = checkpoint.design, checkpoint.recipe, asked.settings
+    objectives = recipe.objectives
     return {
-        "dataset": origin.dataset,
-        "source": origin.source,
+        "dataset": asked.origin.dataset,
+        "source": asked.origin.source,
         "rows": dataset.rows,
         "date": datetime.now(UTC).date().isoformat(),
         "backbone": design.backbone,
+        "layer": design.layer or "pooled",
+        "starting_weights": asked.weights if asked.weights in (NONE, IMAGENET) else Path(asked.weights).name,
+        "frozen_stages": recipe.freeze,
         "parameters": sum(weight.numel() for weight in checkpoint.network().parameters()),
+        "pca_dim": asked.pca_dim,
         "epochs": sum(run.epochs for run in checkpoint.runs),
+        "best_epoch": checkpoint.epoch,
         "seed": recipe.seed,
         "learning_rate_max": recipe.learning_rate_max,
         "batch_pictures": recipe.batch_pictures,
-        "label_columns": list(dataset.columns),
+        "column_weights": {column: objectives.column_weight(column) for column in checkpoint.labels_of()},
+        "triplet_weight": objectives.triplet_weight,
+        "contrastive_weight": objectives.contrastive_weight,
         "words": len(checkpoint.words),
+        "data": {
+            "labels": list(dataset.columns),
+            **{name: getattr(settings, name) for name in ("image", "split", "group", "seed")},
+        },
         "report": "report/index.html",
         "test": measured.summary(),
     }
 
 
-def _first(variants: Sequence[str]) -> str:
-    """The variant that is measured: int8 if it is made, since that is what most will run."""
-    return CPU_INT8 if CPU_INT8 in variants else variants[0]
+def _check_before_training(asked: TrainRequest) -> None:
+    """What would only be noticed after hours. Raises ConfigError (`out`, `variants`, `pca`, `work`)."""
+    bundle.check_target(asked.out)
+    if asked.work.resolve().is_relative_to(asked.out.resolve()):
+        raise ConfigError("work", f"{asked.work} lies inside {asked.out}, which is replaced as a whole")
+    chosen(asked.variants)
+
+
+def _salience_was_learned(dataset: Dataset, told: Told) -> bool:
+    """Whether enough products could be cut out to learn where they are."""
+    pixels = dataset.splits["train"].pixels
+    some = pixels[:: max(1, len(pixels) // _CUT_SAMPLE)]
+    share = float(can_be_cut(product_masks(some)).mean())
+    if share < _CUT_SHARE_MIN:
+        told(f"{share:.0%} of the pictures can be cut out of white: too few to learn where products are")
+    return share >= _CUT_SHARE_MIN

@@ -128,6 +128,7 @@ def measured(data: Path, model: Path, work: Path, baseline_epochs: int) -> dict[
         "date": datetime.now(UTC).date().isoformat(),
         "model": {"name": facts.name, "model_id": facts.model_id},
         "rows": {split: len(pictures) for split, pictures in dataset.splits.items()},
+        "labels": {column: len(names) for column, names in dataset.names.items()},
         "summary": whole.summary(),
         "conditions": whole.as_json()["conditions"],
         "baselines": {

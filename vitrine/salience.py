@@ -12,11 +12,11 @@ from vitrine.images import CropBox
 PEAK_MIN: Final = 0.5
 """Below this share in every cell, nothing stands out."""
 
-_THRESHOLD: Final = 0.45
-"""A cell counts from this share of the peak on: a thin product fills no cell, and its peak is low."""
+_THRESHOLD: Final = 0.5
+"""A cell counts from this share of the peak on: a thin product fills no cell, and its peak is low.
 
-_KEPT_MASS: Final = 0.4
-"""Regions of at least this share of the largest one's mass belong to the product too, as the second shoe does."""
+Tuned, as was keeping one region only, on products of a split `val` put on backgrounds that training draws.
+"""
 
 _ENLARGEMENT: Final = 8
 
@@ -33,7 +33,7 @@ def proposed_box(activation: Cells) -> CropBox | None:
     if not peak >= PEAK_MIN:
         return None
     threshold = _THRESHOLD * peak
-    ours = _without_crumbs(activation, activation >= threshold)
+    ours = _largest_region(activation, activation >= threshold)
     enlarged = _enlarged(_enlarged(ours).T).T
     rows = np.flatnonzero((enlarged >= threshold).any(axis=1))
     columns = np.flatnonzero((enlarged >= threshold).any(axis=0))
@@ -46,15 +46,14 @@ def proposed_box(activation: Cells) -> CropBox | None:
     )
 
 
-def _without_crumbs(activation: Cells, marked: npt.NDArray[np.bool_]) -> Cells:
-    """The map, 0 in the small regions and around them; what is beside a large one stays, for its edges."""
+def _largest_region(activation: Cells, marked: npt.NDArray[np.bool_]) -> Cells:
+    """The map, 0 outside of the region with the most mass; what is beside it stays, for its edges."""
     regions = _regions(marked)
     mass = np.bincount(regions.ravel(), weights=activation.ravel())
     mass[0] = 0
-    large = (mass >= _KEPT_MASS * mass.max())[regions] & marked
-    crumbs = marked & ~large
-    near: npt.NDArray[np.bool_] = _spread(large.astype(np.int64)) > 0
-    return np.where(near & ~crumbs, activation, np.float32(0))
+    largest = regions == mass.argmax()
+    near = _spread(largest.astype(np.int64)) > 0
+    return np.where(near & (largest | ~marked), activation, np.float32(0))
 
 
 def _regions(marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import time
 from dataclasses import dataclass
@@ -58,8 +59,7 @@ def test_it_learns_what_the_products_are(made: Made) -> None:
     assert clean["precision_at_10"]["colour"]["value"] > 2 / len(_model_json(made)["heads"]["colour"]["labels"])
 
 
-def test_the_variants_agree_and_the_embedder_would_serve_them(made: Made) -> None:
-    assert _model_json(made)["variants"]["cpu-int8"]["cosine_to_fp32_mean"] >= 0.995
+def test_the_embedder_would_serve_it(made: Made) -> None:
     checked = vitrine("model", "check", made.model)
     assert checked.returncode == 0, checked.stdout
 
@@ -74,13 +74,12 @@ def test_the_page_stands_by_itself(made: Made) -> None:
     page = (made.model / "report" / "index.html").read_text()
     assert page.count("<html") == 1
     assert not [place for place in ('src="http', "src='http", 'href="http', "@import", "url(http") if place in page]
-    assert "street photo" in page
+    assert f"{_model_json(made)['training']['test']['clean']['top_1_by_vote']['category']['value']:.1%}"[:-1] in page
 
 
 def test_eval_gives_the_figures_that_the_model_carries(made: Made, tmp_path: Path) -> None:
-    # The splits are drawn anew from the same seed and products.
-    options = ("--group", "product_id", "--seed", "5", "--out", tmp_path / "report", "--pictures")
-    done = vitrine("eval", made.model, made.data, *options)
+    # The splits are drawn anew, as for training: how is in model.json.
+    done = vitrine("eval", made.model, made.data, "--out", tmp_path / "report", "--pictures")
     assert done.returncode == 0, done.stderr
     carried = _model_json(made)["training"]["test"]["clean"]["precision_at_10"]["category"]["value"]
     assert last_json(done.stdout)["clean"]["precision_at_10"]["category"]["value"] == pytest.approx(carried, abs=1e-6)
@@ -101,6 +100,22 @@ def test_a_model_whose_file_was_changed_is_refused_with_the_reason(made: Made, t
     assert "sha256" in checked.stdout
 
 
+def test_a_folder_per_class_another_backbone_and_a_smaller_vector_go_together(made: Made, tmp_path: Path) -> None:
+    _sorted_into_folders(made.data, tmp_path / "classes")
+    model = tmp_path / "small"
+    network = ("--backbone", "small_cnn", "--pca", "16", "--variants", "cpu-int8,fp32", "--px", "32")
+    learning = ("--triplet-weight", "1", "--batch-pictures", "32", "--epochs", "2", "--work", tmp_path / "work")
+    first = vitrine("train", tmp_path / "classes", "--out", model, *network, *learning)
+    assert first.returncode == 0, first.stderr
+    facts = json.loads((model / "model.json").read_text())
+    assert (facts["dim"], facts["label_column"], set(facts["variants"])) == (16, "label", {"cpu-int8", "fp32"})
+
+    again = vitrine("train", tmp_path / "classes", "--out", model, *network, *learning, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((model / "model.json").read_text())["model_id"] == facts["model_id"]
+    assert len((tmp_path / "work" / "log.csv").read_text().splitlines()) == 1 + 2
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -115,6 +130,14 @@ def test_a_wrong_setting_is_named(made: Made, tmp_path: Path, options: tuple[str
     assert done.returncode == 2
     assert named in done.stderr
     assert not (tmp_path / "model").exists()
+
+
+def _sorted_into_folders(table: Path, folder: Path) -> None:
+    with table.open(newline="") as file:
+        for row in csv.DictReader(file):
+            picture = table.parent / row["image"]
+            (folder / row["category"]).mkdir(parents=True, exist_ok=True)
+            (folder / row["category"] / picture.name).write_bytes(picture.read_bytes())
 
 
 def _model_json(made: Made) -> dict[str, Any]:

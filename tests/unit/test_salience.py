@@ -35,18 +35,18 @@ def test_nothing_is_proposed_where_nothing_stands_out() -> None:
     assert proposed_box(np.full((10, 10), np.nan, np.float32)) is None
 
 
-def test_a_crumb_far_away_is_left_out() -> None:
+def test_of_two_things_the_larger_one_is_proposed() -> None:
     cells = nothing()
-    cells[4:9, 4:9] = 1
-    cells[0, 0] = 1
+    cells[4:9, 4:9] = 0.9
+    cells[0:2, 0:2] = 1
     assert proposed_box(cells) == pytest.approx((0.4, 0.4, 0.9, 0.9), abs=0.02)
 
 
-def test_the_second_shoe_belongs_to_the_product() -> None:
+def test_things_that_touch_at_a_corner_are_one() -> None:
     cells = nothing()
-    cells[4:7, 1:4] = 1
-    cells[4:7, 6:9] = 0.9
-    assert proposed_box(cells) == pytest.approx((0.1, 0.4, 0.9, 0.7), abs=0.02)
+    cells[2:4, 2:4] = 1
+    cells[4:6, 4:6] = 1
+    assert proposed_box(cells) == pytest.approx((0.2, 0.2, 0.6, 0.6), abs=0.02)
 
 
 def test_a_product_that_touches_the_edge_is_boxed_to_the_edge() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,10 @@ def measures(report: Report) -> Iterator[tuple[str, dict[str, Figure]]]:
 
 
 def curves(log: Path) -> tuple[tuple[str, Markup], ...]:
-    """A small curve for each column of numbers in a CSV log that change: name, chart. Raises ConfigError (`log`)."""
+    """A small curve for each column of numbers in a CSV log that change: name, chart. Raises ConfigError (`log`).
+
+    Epochs for which a number is not known are left out of its curve.
+    """
     try:
         with log.open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -127,10 +131,15 @@ def curves(log: Path) -> tuple[tuple[str, Markup], ...]:
         raise ConfigError("log", f"{log} cannot be read as CSV ({error})") from error
     columns = {name: values for name in (rows[0] if rows else ()) if (values := _numbers(rows, name))}
     steps = next((columns[name] for name in _STEP_COLUMNS if name in columns), [float(n) for n in range(len(rows))])
-    return tuple(
-        (_words(name), charts.line(steps, values, name))
+    known = {
+        name: [(step, value) for step, value in zip(steps, values, strict=True) if math.isfinite(value)]
         for name, values in columns.items()
-        if name not in _STEP_COLUMNS and len(set(values)) > 1
+        if name not in _STEP_COLUMNS
+    }
+    return tuple(
+        (_words(name), charts.line([step for step, _ in known_points], [value for _, value in known_points], name))
+        for name, known_points in known.items()
+        if len({value for _, value in known_points}) > 1
     )
 
 

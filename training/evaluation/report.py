@@ -48,10 +48,13 @@ class Model(Protocol):
 def evaluate(session: Model, dataset: Dataset, seed: int, told: Progress = lambda step: None) -> Report:
     """All figures; the same seed gives the same. `told` hears what is being measured.
 
-    Raises ConfigError (`px`) where the data's pictures are not of the size that the model takes.
+    Raises ConfigError (`px`) where the data's pictures are not of the size that the model takes, and one naming the
+    scored column where no query has a label that can be right.
     """
     if (session.facts.height, session.facts.width) != (dataset.px, dataset.px):
         raise ConfigError("px", f"is {dataset.px}, but the model takes {session.facts.width}x{session.facts.height}")
+    if not (dataset.splits["test"].labels[dataset.scored_column] >= 0).any():
+        raise ConfigError(dataset.scored_column, "no picture of the split test has a label that the split train has")
     return _Evaluation(session, dataset, seed, told).report()
 
 
@@ -77,7 +80,7 @@ class _Evaluation:
         self.told("embedding the catalogue")
         catalogue = Catalogue(train, self.session.embed(train.pixels).vectors)
         clean = self._answered("clean", queries, np.arange(len(queries)), catalogue)
-        cut = _Cut.of(queries)
+        cut = _Cut.of(queries, self.dataset.scored_column)
         answers = {"clean": clean, **self._shifted(queries, cut, catalogue), **self._elsewhere(clean)}
         conditions = self._measured(answers)
         found, empty, without = self._scenes(queries, cut)
@@ -198,13 +201,16 @@ class _Cut:
     boxes: npt.NDArray[np.float32]
 
     @staticmethod
-    def of(queries: Pictures) -> _Cut:
+    def of(queries: Pictures, column: str) -> _Cut:
+        """None of them where not one has a label in `column`."""
         masks = product_masks(queries.pixels)
         rows = np.flatnonzero(can_be_cut(masks))
+        if not (queries.labels[column][rows] >= 0).any():
+            rows = rows[:0]
         boxes = (bounding_boxes(torch.from_numpy(masks[rows]).unsqueeze(1)) + 1) / 2
         return _Cut(rows, boxes.float().numpy())
 
     def skipped(self, *parts: str) -> dict[str, str]:
         """Why each of `parts` is missing; {} where it is not."""
-        reason = "no picture of the test split can be cut out: none is a product on plain white"
+        reason = "no labelled picture of the test split can be cut out: none is a product on plain white"
         return {} if len(self.rows) else dict.fromkeys(parts, reason)

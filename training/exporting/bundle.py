@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +14,13 @@ from typing import Any, Final
 from training.exporting import variants, weights
 from training.exporting.graph import INPUT, Deployed, check_parity, export_fp32
 from training.exporting.variants import Samples
+from training.learning.saving import NotSaved
 from vitrine import model_folder
 from vitrine.model_folder import Input, ModelFolder, VectorPart
-from vitrine.runtime.errors import ConfigError, VitrineError
+from vitrine.runtime.errors import ConfigError
 
 PARITY_PICTURES: Final = 64
+_DISK_REFUSES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO})
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,20 @@ class Export:
     px: int
 
 
+def check_target(folder: Path) -> None:
+    """Raises ConfigError (`out`) where `folder` holds something else than a model, which would be replaced with it."""
+    holds = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if (holds and model_folder.FILE not in holds) or (folder.exists() and not folder.is_dir()):
+        raise ConfigError("out", f"{folder} exists and is no model folder; name one that is new, empty or a model's")
+
+
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to fill; it takes that one's place once the block ends without an error.
 
-    With an error, `folder` stays as it was. Raises VitrineError where the disk refuses.
+    With an error, `folder` stays as it was. Raises ConfigError (`out`); NotSaved where the disk is full.
     """
+    check_target(folder)
     folder = folder.resolve()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +59,9 @@ def staged(folder: Path) -> Iterator[Path]:
         work.chmod(0o755)
         _take_place(work, folder)
     except OSError as error:
-        raise VitrineError(f"{folder} could not be saved ({error.strerror}); what was there is untouched") from error
+        if error.errno not in _DISK_REFUSES:
+            raise
+        raise NotSaved(f"{folder} cannot be saved: {error.strerror}; what was there is untouched") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -113,6 +126,6 @@ def _take_place(work: Path, folder: Path) -> None:
         work.rename(folder)
     except OSError:
         old.rename(folder)
+        old.parent.rmdir()
         raise
-    finally:
-        shutil.rmtree(old.parent, ignore_errors=True)
+    shutil.rmtree(old.parent, ignore_errors=True)

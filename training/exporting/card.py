@@ -38,8 +38,9 @@ _CARD: Final = """# {name}
 - Labels are those of the data, with its gaps and mistakes; rare ones rest on a handful of pictures.
 """
 _MEASURED: Final = """On the split `test`; the catalogue is the split `train`, on its own background. *Composed* queries
-are products cut out and put on generated backgrounds of kinds that training never drew. {where}"""
-_FACTS_APART: Final = frozenset({"dataset", "source", "terms", "rows", "report", "test"})
+are products cut out and put on generated backgrounds of kinds that training never drew. Behind each share stands its 95 % interval.
+{where}"""
+_FACTS_APART: Final = frozenset({"dataset", "source", "terms", "rows", "data", "report", "test"})
 
 
 def write(folder: Path) -> None:
@@ -123,9 +124,9 @@ def _variants(facts: ModelFolder) -> str:
 
 
 def _flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Figures by one name each, whatever the depth they lie at."""
+    """Figures by one name each, whatever the depth they lie at; one with an interval is one figure."""
     for name, value in figures.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and "value" not in value:
             yield from _flat(value, f"{before}{name}, ")
         else:
             yield f"{before}{name}", value
@@ -151,6 +152,8 @@ def _shown(value: object) -> str:
             return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
         case list() | tuple():
             return ", ".join(_shown(inner) for inner in value)
+        case {"value": float(share), "low": float(low), "high": float(high)}:
+            return f"{share:.1%} ({100 * low:.1f}–{100 * high:.1f})"
         case Mapping():
             return ", ".join(f"{_spaced(str(name))} {_shown(inner)}" for name, inner in value.items())
         case _:

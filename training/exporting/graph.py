@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -73,7 +74,7 @@ class Deployed(nn.Module):
         """
         super().__init__()
         for column in columns:
-            if column not in network.heads:
+            if column not in network.columns:
                 raise ConfigError("labels", f"the network has no head for {column!r}")
         self.network = network
         self.columns = tuple(columns)
@@ -117,16 +118,19 @@ class Deployed(nn.Module):
 def export_fp32(deployed: Deployed, path: Path, px: int) -> None:
     """`deployed` as an ONNX file: `images` uint8 (n, px, px, 3), n free, to its outputs."""
     example = torch.zeros(2, px, px, 3, dtype=torch.uint8)
-    program = torch.onnx.export(
-        deployed.eval(),
-        (example,),
-        input_names=[INPUT],
-        output_names=list(deployed.names),
-        opset_version=OPSET,
-        dynamic_shapes=({0: torch.export.Dim("n")},),
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # The exporter uses a part of torch that torch has deprecated.
+        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+        program = torch.onnx.export(
+            deployed.eval(),
+            (example,),
+            input_names=[INPUT],
+            output_names=list(deployed.names),
+            opset_version=OPSET,
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamo=True,
+            verbose=False,
+        )
     if program is None:
         raise ParityError("torch exported nothing")
     onnx.save(_without_traces(program.model_proto), path)

@@ -15,7 +15,7 @@ from training.learning.recipe import Recipe
 from training.learning.reports import EpochReport
 from training.learning.saving import save_bytes
 from training.networks.network import Design, Network, Part
-from training.networks.weights import read_file
+from training.networks.weights import as_named_now, read_file
 from vitrine.runtime.errors import ConfigError
 
 FORMAT_VERSION: Final = 1
@@ -33,7 +33,8 @@ class Run:
 class State:
     """What goes on where a run was broken off: states of the optimiser, the schedule and the random generators.
 
-    `best_epoch`, `best_figure`: the best epoch so far, and its watched figure.
+    `best_epoch`, `best_figure`: the best epoch so far, and its watched figure. `train_pictures`, `triplets_sha256`:
+    how many pictures and which triplets the run learns from; None in files that are older than these.
     """
 
     optimiser: Mapping[str, Any]
@@ -42,6 +43,8 @@ class State:
     torch_random: Tensor
     best_epoch: int
     best_figure: float
+    train_pictures: int | None = None
+    triplets_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _from_plain(plain: Mapping[str, Any]) -> Checkpoint:
     design = plain["design"]
     return Checkpoint(
         design=Design(**{**design, "parts": tuple(Part(**part) for part in design["parts"])}),
-        weights=cast(dict[str, Tensor], plain["weights"]),
+        weights=as_named_now(cast(dict[str, Tensor], plain["weights"])),
         names={column: tuple(names) for column, names in plain["names"].items()},
         words_column=plain["words_column"],
         words=tuple(plain["words"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ class Display:
 
     def step(self, report: StepReport) -> None:
         """Moves the bars."""
-        told = f"epoch {report.epoch}: loss {report.loss:.3f}, {report.pictures_per_s:.0f} pictures/s"
+        rate = "" if math.isnan(report.pictures_per_s) else f", {report.pictures_per_s:.0f} pictures/s"
+        told = f"epoch {report.epoch}: loss {report.loss:.3f}{rate}"
         self._bars.update(self._epoch, description=told, completed=report.step, total=report.steps)
         done = (report.epoch - 1) * report.steps + report.step
         self._bars.update(self._run, completed=done, total=report.epochs * report.steps)
@@ -61,6 +63,6 @@ def shown_progress(out: TextIO = sys.stderr) -> Iterator[Progress]:
 
 def line(report: EpochReport) -> str:
     """One epoch in one line."""
-    right = ", ".join(f"{column} {share:.1%}" for column, share in report.accuracy.items())
-    figures = f"{right}, precision@10 {report.precision_at_10:.3f}" if right else f"{report.precision_at_10:.3f}"
+    right = [f"{column} {share:.1%}" for column, share in report.accuracy.items()]
+    figures = ", ".join([*right, f"precision@10 {report.precision_at_10:.3f}"])
     return f"epoch {report.epoch}: loss {report.loss:.3f}, val {figures}, {report.duration_s:.0f} s"

@@ -26,7 +26,7 @@ from training.learning.devices import arithmetic, repeatable
 from training.learning.learner import Diverged, Learner
 from training.learning.recipe import Recipe
 from training.learning.reports import Progress, Silent, StepReport
-from training.learning.saving import save_bytes
+from training.learning.saving import make_folder, save_bytes
 from training.networks.network import Network
 from vitrine.runtime.errors import ConfigError
 
@@ -68,7 +68,7 @@ def find_learning_rate(
     """
     if steps < _STEPS_MIN:
         raise ConfigError("steps", f"must be at least {_STEPS_MIN}, not {steps}")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     how = arithmetic(recipe.device, recipe.precision)
     rates = np.geomspace(RATE_MIN, RATE_MAX, steps).tolist()
     with repeatable(how.device, recipe.seed):

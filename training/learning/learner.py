@@ -75,15 +75,20 @@ def optimiser(network: Network, recipe: Recipe) -> AdamW:
     return AdamW(groups, lr=recipe.learning_rate_max)
 
 
+def taught_columns(recipe: Recipe, dataset: Dataset) -> tuple[str, ...]:
+    """The label columns whose heads learn, the scored one first if it is one of them; the other heads stay random."""
+    return tuple(column for column in dataset.columns if recipe.objectives.teaches(column))
+
+
 def words_column(network: Network, dataset: Dataset) -> str:
     """The head that learns the words of titles: the one that is no label column. "" where there is none.
 
     Raises ConfigError where it has another number of words than the data, or there are more such heads.
     """
-    others = [column for column in network.heads if column not in dataset.names]
+    others = [column for column in network.columns if column not in dataset.names]
     if len(others) > 1:
         raise ConfigError("heads", f"the data has no label columns {', '.join(others)}")
-    if others and network.heads[others[0]].directions.shape[0] != len(dataset.words):
+    if others and len(network.head(others[0]).directions) != len(dataset.words):
         raise ConfigError("words", f"the data has {len(dataset.words)}, the head {others[0]!r} expects another number")
     return others[0] if others else ""
 
@@ -93,13 +98,13 @@ def _check(network: Network, dataset: Dataset, recipe: Recipe) -> None:
         raise ConfigError("px", f"{dataset.px}, but a network needs pictures of at least {SIDE_MIN_PX}")
     words_column(network, dataset)
     for column, names in dataset.names.items():
-        if column in network.heads and network.heads[column].directions.shape[0] != len(names):
+        if column in network.columns and len(network.head(column).directions) != len(names):
             raise ConfigError("heads", f"the data has {len(names)} labels of {column!r}, the head another number")
-    if recipe.objectives.is_empty(network.heads):
+    if recipe.objectives.is_empty(network.columns):
         raise ConfigError("objectives", "every weight is 0, so that there is nothing to learn")
     wanted = recipe.objectives.metric_column
     if wanted and wanted not in dataset.names:
         raise ConfigError("metric_column", f"{wanted!r} is none of {', '.join(dataset.names)}")
     for column in recipe.objectives.column_weights:
-        if column not in network.heads:
-            raise ConfigError("column_weights", f"{column!r} is none of {', '.join(network.heads)}")
+        if column not in network.columns:
+            raise ConfigError("column_weights", f"{column!r} is none of {', '.join(network.columns)}")

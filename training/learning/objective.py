@@ -43,10 +43,8 @@ _Weighted = dict[str, tuple[float, Tensor]]
 def _heads(network: Network, seen: Seen, batch: Batch, objectives: Objectives) -> _Weighted:
     present = batch.varied.present[: len(batch)]
     weighted: _Weighted = {}
-    for column in network.heads:
+    for column in filter(objectives.teaches, network.columns):
         weight = objectives.column_weight(column)
-        if weight == 0:
-            continue
         logits = network.logits(seen, column)[: len(batch)][present]
         if column in batch.labels:
             codes = batch.labels[column][present]

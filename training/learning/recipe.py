@@ -1,4 +1,8 @@
-"""All the knobs of a training run. The defaults are the bundled model's."""
+"""All the knobs of a training run.
+
+The defaults are the bundled model's, except for what belongs to its data: its design, its words and the weights of its
+columns.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +64,10 @@ class Objectives:
         """The weight of one head."""
         return self.column_weights.get(column, 1.0)
 
+    def teaches(self, column: str) -> bool:
+        """Whether a head learns anything."""
+        return self.column_weight(column) > 0
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -69,9 +77,9 @@ class Recipe:
     Smith and Topin, 2018). For `small_share` of the epochs pictures are `small_scale` as wide and high, which is
     faster; for the last `gentle_share`, `gentle` replaces `augmentation`, so that training ends close to the pictures
     that will be asked. Training stops once `watched`, a figure of the validation split (the mean accuracy of all label
-    columns, or precision@10 of the scored one), has not risen for `patience_epochs` (0: never). Small pictures are
-    validated small, and an epoch of full-size pictures is better than any of theirs. `freeze`: stages of the backbone
-    that stay as they are.
+    columns that are taught, or precision@10 of the scored one, which also stands in where none is taught), has not
+    risen for `patience_epochs` (0: never). Small pictures are validated small, and an epoch of full-size pictures is
+    better than any of theirs. `freeze`: stages of the backbone that stay as they are.
     """
 
     epochs: int = 46
@@ -81,7 +89,7 @@ class Recipe:
     warm_up_share: float = 0.2
     small_share: float = 0.61
     small_scale: float = 0.8
-    gentle_share: float = 0.13
+    gentle_share: float = 0.22
     augmentation: Augmentation = field(default_factory=Augmentation)
     gentle: Augmentation = GENTLE
     objectives: Objectives = field(default_factory=Objectives)

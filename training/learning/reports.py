@@ -15,7 +15,10 @@ from training.learning.saving import save_bytes
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step of an epoch, both counted from 1, with its loss and the pictures a second of the epoch so far."""
+    """One step of an epoch, both counted from 1, with its loss and the pictures a second of the epoch so far.
+
+    The rate is NaN where it was not measured.
+    """
 
     epoch: int
     epochs: int
@@ -29,8 +32,8 @@ class StepReport:
 class EpochReport:
     """One epoch: the mean of each loss by name, and what the validation split says afterwards.
 
-    `loss` is their weighted sum, `learning_rate` that of the last step, `accuracy` by label column, `precision_at_10`
-    of the scored column.
+    `loss` is their weighted sum, `learning_rate` that of the last step, `accuracy` by label column that is taught,
+    `precision_at_10` of the scored column.
     """
 
     epoch: int
@@ -43,9 +46,9 @@ class EpochReport:
     duration_s: float
 
     def watched(self, figure: Watched) -> float:
-        """What early stopping and the best checkpoint go by."""
-        if figure == "accuracy":
-            return sum(self.accuracy.values()) / max(len(self.accuracy), 1)
+        """What early stopping and the best checkpoint go by: precision where no label column is taught."""
+        if figure == "accuracy" and self.accuracy:
+            return sum(self.accuracy.values()) / len(self.accuracy)
         return self.precision_at_10
 
     def as_row(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the folders they are in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from vitrine.runtime.errors import VitrineError
 
 
 class NotSaved(VitrineError):
-    """A file could not be written. What was there before is untouched."""
+    """A file or a folder could not be written. What was there before is untouched."""
+
+
+def make_folder(folder: Path) -> None:
+    """Makes `folder` and those above it, as far as they are missing. Raises NotSaved."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotSaved(f"the folder {folder} cannot be made: {error.strerror or error}") from error
 
 
 def save_bytes(path: Path, data: bytes | memoryview) -> None:

@@ -18,17 +18,21 @@ def fresh(
     """A network with a head per label column of `dataset`, and one for its words if `words_column` names it.
 
     What `weights` ("none", "imagenet" or a file) do not fill is random and depends on `seed` alone. Raises ConfigError
-    (`backbone`, `layer`, `weights`, `words`).
+    (`backbone`, `layer`, `part`, `weights`, `words`).
     """
+    names = _names(dataset, words_column)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Network(design, labels_of(dataset, words_column))
-    return network, start_from(network, weights)
+        network = Network(design, {column: len(labels) for column, labels in names.items()})
+    return network, start_from(network, weights, names)
 
 
-def labels_of(dataset: Dataset, words_column: str = "") -> Mapping[str, int]:
-    """How many labels each head has. Raises ConfigError where there are no words to learn."""
-    counts = {column: len(names) for column, names in dataset.names.items()}
-    if words_column and not dataset.words:
+def _names(dataset: Dataset, words_column: str) -> Mapping[str, tuple[str, ...]]:
+    """What each head is to know, in code order."""
+    if not words_column:
+        return dataset.names
+    if words_column in dataset.names:
+        raise ConfigError("words", f"{words_column!r} is a label column: its labels are learned, not its words")
+    if not dataset.words:
         raise ConfigError("words", f"the titles in {words_column!r} have no word that is frequent enough to learn")
-    return {**counts, words_column: len(dataset.words)} if words_column else counts
+    return {**dataset.names, words_column: dataset.words}

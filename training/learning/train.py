@@ -16,9 +16,10 @@ from training.data import Dataset
 from training.learning.batches import Batches, ahead
 from training.learning.checkpoints import Checkpoint, Run, State, read_checkpoint, save_checkpoint
 from training.learning.devices import arithmetic, repeatable
-from training.learning.learner import Diverged, Learner, Step, words_column
+from training.learning.learner import Diverged, Learner, Step, taught_columns, words_column
 from training.learning.recipe import Recipe
 from training.learning.reports import EpochReport, Progress, Silent, StepReport, write_log
+from training.learning.saving import make_folder
 from training.learning.triplets import NO_TRIPLETS, Triplets
 from training.learning.validation import validated
 from training.networks.network import Network
@@ -70,7 +71,7 @@ def train(
     weights that `network` starts from. Raises ConfigError where the recipe, the data, the network and what is to be
     resumed do not fit together; Diverged; NotSaved.
     """
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     how = arithmetic(recipe.device, recipe.precision)
     with repeatable(how.device, recipe.seed):
         loop = _Loop(network, dataset, recipe, work, Learner(network, dataset, recipe, how), triplets, tuple(earlier))
@@ -102,6 +103,7 @@ class _Loop:
         self._work = work
         self._learner = learner
         self._earlier = earlier
+        self._triplets = triplets
         self._batches = Batches(dataset.splits["train"], recipe, triplets)
         self._schedule = OneCycleLR(
             learner.optimiser,
@@ -114,6 +116,10 @@ class _Loop:
         self._history: tuple[EpochReport, ...] = ()
         self._best_epoch = 0
         self._best_figure = -math.inf
+
+    @property
+    def _train_pictures(self) -> int:
+        return len(self._dataset.splits["train"])
 
     @property
     def is_done(self) -> bool:
@@ -169,8 +175,14 @@ class _Loop:
         px = self._recipe.px(number, self._dataset.px)
         started_s = time.monotonic()
         steps = self._steps(number, px, progress)
-        how = self._learner.how
-        measured = validated(self._network, self._dataset.splits["val"], px, self._dataset.scored_column, how)
+        measured = validated(
+            self._network,
+            self._dataset.splits["val"],
+            px,
+            taught_columns(self._recipe, self._dataset),
+            self._dataset.scored_column,
+            self._learner.how,
+        )
         return EpochReport(
             epoch=number,
             px=px,
@@ -219,6 +231,8 @@ class _Loop:
             torch_random=torch.get_rng_state(),
             best_epoch=self._best_epoch,
             best_figure=self._best_figure,
+            train_pictures=self._train_pictures,
+            triplets_sha256=self._triplets.sha256,
         )
 
     def _check_is_same_run(self, checkpoint: Checkpoint) -> None:
@@ -226,9 +240,15 @@ class _Loop:
         other = checkpoint.recipe.differences(self._recipe)
         if other:
             raise ConfigError("resume", f"{last} was trained with another setting of {', '.join(other)}")
-        if checkpoint.state is None:
+        state = checkpoint.state
+        if state is None:
             raise ConfigError("resume", f"{last} holds weights only: start from it instead")
         if checkpoint.design != self._network.design or checkpoint.px != self._dataset.px:
             raise ConfigError("resume", f"{last} is of another network or picture size")
         if checkpoint.names != self._dataset.names or checkpoint.words != self._dataset.words:
             raise ConfigError("resume", f"{last} was trained on other labels than the data has")
+        if state.train_pictures not in (self._train_pictures, None):
+            told = f"{state.train_pictures:,} pictures, the data has {self._train_pictures:,}"
+            raise ConfigError("resume", f"{last} was trained on {told}")
+        if state.triplets_sha256 not in (self._triplets.sha256, None):
+            raise ConfigError("resume", f"{last} was trained on other triplets")

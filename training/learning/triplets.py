@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,11 @@ class Triplets:
 
     def __len__(self) -> int:
         return len(self.places)
+
+    @property
+    def sha256(self) -> str:
+        """Of `places`, in hex: equal for the same triplets in the same order."""
+        return hashlib.sha256(self.places.tobytes()).hexdigest()
 
 
 NO_TRIPLETS: Final = Triplets(np.empty((0, 3), np.int64))

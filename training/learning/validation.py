@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,13 +30,16 @@ class Validation:
     precision_at_10: float
 
 
-def validated(network: Network, pictures: Pictures, px: int, scored_column: str, how: Arithmetic) -> Validation:
+def validated(
+    network: Network, pictures: Pictures, px: int, columns: Sequence[str], scored_column: str, how: Arithmetic
+) -> Validation:
     """Measures `network` on clean pictures, made `px` wide and high, and leaves it in training mode.
 
-    Precision is that of `scored_column` among the pictures themselves, at most SAMPLE_MAX of them.
+    Accuracy is that of those label `columns` that have a head; precision that of `scored_column` among the pictures
+    themselves, at most SAMPLE_MAX of them.
     """
     network.eval()
-    columns = [column for column in network.heads if column in pictures.labels]
+    columns = [column for column in columns if column in network.columns]
     guesses: dict[str, list[Tensor]] = {column: [] for column in columns}
     vectors: list[Tensor] = []
     with torch.inference_mode():

@@ -32,11 +32,14 @@ class Backbone(nn.Module):
             raise ConfigError("backbone", f"{name!r} is none of {', '.join(PLANS)}")
         self.plan = PLANS[name]
         whole = self.plan.make()
-        self.layer = _known_layer(name, self.plan, layer, get_graph_node_names(whole)[1][1:])
+        nodes = get_graph_node_names(whole)[1][1:]
+        self.layer = _known_layer(name, self.plan, layer, nodes)
         listened = {node: f"map{place}" for place, node in enumerate(self.plan.maps)}
         self._map_outputs = list(listened.values())
-        # The layer can be one of the maps, and a node is listened to once.
-        self._layer_output = listened.setdefault(self.layer, _POOLED)
+        # The layer can be one of the maps, perhaps by another name, and a node is listened to once.
+        end = _end(nodes, self.layer)
+        heard = next((node for node in listened if _end(nodes, node) == end), self.layer)
+        self._layer_output = listened.setdefault(heard, _POOLED)
         self.nodes = create_feature_extractor(whole, listened)
         self.name = name
         self._frozen_stages = 0
@@ -89,6 +92,11 @@ def _flat(features: Tensor) -> Tensor:
 
 def _known_layer(name: str, plan: Plan, layer: str, nodes: Sequence[str]) -> str:
     wanted = plan.aliases.get(layer, layer) or plan.layer
-    if not any(node == wanted or node.startswith(f"{wanted}.") for node in nodes):
+    if not _end(nodes, wanted):
         raise ConfigError("layer", f"{name} has no layer {layer!r}, but {', '.join([*plan.aliases, *nodes])}")
     return wanted
+
+
+def _end(nodes: Sequence[str], layer: str) -> str:
+    """The node that a node's or module's name means: itself, or the last of the module's. "" of an unknown name."""
+    return next((node for node in reversed(nodes) if node == layer or node.startswith(f"{layer}.")), "")

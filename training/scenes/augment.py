@@ -57,21 +57,21 @@ class Augmentation:
 
 GENTLE: Final = Augmentation(
     composed_share=0.4,
-    scale=(0.95, 1.05),
+    scale=(1.0, 1.0),
     composed_scale=(0.6, 1.05),
-    shift_max=0.05,
+    shift_max=0.0,
     composed_shift_max=0.2,
-    rotation_max_deg=4.0,
-    tilt_max=0.04,
-    cropped_share=0.15,
-    brightness=(0.95, 1.05),
-    contrast=(0.97, 1.03),
-    channel_gain=(0.99, 1.01),
+    rotation_max_deg=0.0,
+    tilt_max=0.0,
+    cropped_share=0.1,
+    brightness=(0.97, 1.03),
+    contrast=(0.98, 1.02),
+    channel_gain=(1.0, 1.0),
     shade_max=0.15,
-    blurred_share=0.1,
-    jpeg_share=0.1,
+    blurred_share=0.05,
+    jpeg_share=0.05,
 )
-"""For the last epochs: close to the pictures that will be asked and indexed."""
+"""For the last epochs: half of the pictures as they will be indexed, only mirrored; the others as they will be asked."""
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,13 @@ def train(
     triplets: Annotated[
         Path | None, typer.Option(help="anchor, positive, negative: what shoppers clicked, as .csv or .parquet")
     ] = None,
-    patience: Annotated[int, typer.Option(min=0, help="stop after so many epochs without a better one; 0 never")] = 0,
+    id_column: Annotated[str, typer.Option("--id", help="column that --triplets names pictures by")] = "product_id",
+    patience: Annotated[
+        int, typer.Option(min=0, help="stop after so many full-size epochs without a better one; 0 never")
+    ] = 0,
     resume: Annotated[bool, typer.Option(help="go on with the run that --work holds")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16")] = "auto",
     seed: Annotated[int, typer.Option(min=0)] = _SEED,
     work: Annotated[Path | None, typer.Option(help="checkpoints and log; default: OUT-training beside it")] = None,
     variants: Variants = "cpu-int8",
@@ -98,6 +101,7 @@ def train(
         find_rate=find_rate,
         only_find_rate=only_find_rate,
         triplets=triplets,
+        id_column=id_column,
         variants=_listed(variants),
         pca_dim=pca,
         origin=pipeline.Origin(dataset_name or data.name, dataset_source),
@@ -111,19 +115,20 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="model folder")],
     data: Data,
     out: Annotated[Path, typer.Option(help="folder for report.json and index.html")] = Path("run/report"),
-    variant: Annotated[str, typer.Option(help="cpu-int8, gpu-fp16 or fp32; default: cpu-int8 if there is one")] = "",
-    labels: Labels = "",
-    image: ImageColumn = "image",
-    split: SplitColumn = "split",
-    group: GroupColumn = "",
+    variant: Annotated[str, typer.Option(help="cpu-int8, gpu-fp16 or fp32; default: the first in model.json")] = "",
+    labels: Annotated[str | None, typer.Option(help="label columns, the scored one first; default: as trained")] = None,
+    image: Annotated[str | None, typer.Option(help="column with the picture; default: as trained")] = None,
+    split: Annotated[str | None, typer.Option(help="column with train, val, test; default: as trained")] = None,
+    group: Annotated[str | None, typer.Option(help="of a drawn split; default: as trained")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="of a drawn split; default: as trained")] = None,
     pictures: Annotated[bool, typer.Option(help="with best and worst queries as pictures: for you, not to publish")] = (
         False
     ),
-    seed: Annotated[int, typer.Option(min=0)] = 7,
 ) -> None:
     """Measure a model on labelled pictures: one page, one report.json, one JSON line."""
-    settings = _settings(labels, image, split, group, "", 80, seed)
-    report = _training("pipeline").measure_model(model, data, settings, variant, out, pictures, _say)
+    asked = {"labels": _listed(labels or "") or None, "image": image, "split": split, "group": group, "seed": seed}
+    given = {name: value for name, value in asked.items() if value is not None}
+    report = _training("pipeline").measure_model(model, data, given, variant, out, pictures, _say)
     commands.print_json(report.summary())
     _say(f"Report: {out / 'index.html'}")
 

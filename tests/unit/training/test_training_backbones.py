@@ -39,6 +39,13 @@ def test_a_backbone_embeds_pictures_of_any_size_from_32_pixels(name: str, layer:
         assert [found.shape[1] for found in maps] == backbone.map_channels
 
 
+@pytest.mark.parametrize("layer", ["layer4", "layer4.1", "layer4.1.relu_1"])
+def test_the_end_of_a_map_can_be_the_layer_by_any_of_its_names(layer: str) -> None:
+    with torch.inference_mode():
+        features, maps = Backbone("resnet18", layer).eval()(torch.rand(2, 3, 64, 64))
+    assert torch.equal(features, maps[-1].mean(dim=(2, 3)))
+
+
 def test_the_reference_network_is_small() -> None:
     count = sum(weights.numel() for weights in Backbone("small_cnn").parameters())
     assert 600_000 < count < 800_000
@@ -107,15 +114,67 @@ def test_published_backbone_weights_start_a_network(tmp_path: Path) -> None:
 def test_a_network_starts_from_another_and_only_heads_for_other_labels_start_anew(
     tmp_path: Path, key: str | None
 ) -> None:
-    parts = (Part("all", 16, 1.0, ()),)
+    parts = (Part("all", 16, 1.0, ("kind", "colour")),)
     old = Network(Design("small_cnn", "", parts), {"kind": 3, "colour": 5})
     state = old.state_dict()
     torch.save(state if key is None else {key: state, "epoch": 3}, tmp_path / "old.pt")
     network = Network(Design("small_cnn", "", parts), {"kind": 3, "colour": 7})
     loaded = start_from(network, str(tmp_path / "old.pt"))
     assert loaded.new_heads == ("colour",)
-    assert torch.equal(network.parts["all"].weight, old.parts["all"].weight)
-    assert torch.equal(network.heads["kind"].directions, old.heads["kind"].directions)
+    assert torch.equal(network.state_dict()["parts.of_all.weight"], state["parts.of_all.weight"])
+    assert torch.equal(network.head("kind").directions, old.head("kind").directions)
+
+
+def test_weights_of_the_time_before_heads_and_parts_had_a_prefix_are_read(tmp_path: Path) -> None:
+    design = Design("small_cnn", "", (Part("all", 16, 1.0, ("kind",)),))
+    old = Network(design, HEADS)
+    torch.save({"w": {name.replace(".of_", "."): value for name, value in old.state_dict().items()}}, tmp_path / "old")
+    network = Network(design, HEADS)
+    assert start_from(network, str(tmp_path / "old")).new_heads == ()
+    assert all(torch.equal(value, old.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["type", "half", "values", "items", "keys", "a.b", "Article type", "100 %", "of_"])
+def test_columns_and_parts_can_have_any_name(name: str) -> None:
+    network = Network(Design("small_cnn", "", (Part(name, 16, 1.0, (name,)),)), {name: 3})
+    seen = network(torch.rand(2, 3, 32, 32))
+    assert network.columns == (name,)
+    assert network.logits(seen, name).shape == (2, 3)
+    assert network.embedding(seen).shape == (2, 16)
+
+
+def test_names_that_differ_in_a_dot_alone_have_heads_of_their_own() -> None:
+    network = Network(SMALL, {"a.b": 3, "a%2Eb": 5})
+    assert [len(network.head(column).directions) for column in network.columns] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "dim", "weight", "columns"),
+    [
+        ("", 16, 1.0, ("kind",)),
+        ("look", 0, 1.0, ("kind",)),
+        ("look", 16, 0.0, ("kind",)),
+        ("look", 16, float("nan"), ("kind",)),
+        ("look", 16, float("inf"), ("kind",)),
+        ("look", 16, 1.0, ()),
+    ],
+)
+def test_a_part_that_makes_no_sense_is_refused(name: str, dim: int, weight: float, columns: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Part(name, dim, weight, columns)
+    assert caught.value.field == "part"
+    assert name in caught.value.reason
+
+
+def test_two_parts_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="part: 'look' is the name of more than one part"):
+        Design("small_cnn", "", (Part("look", 16, 1.0, ("kind",)), Part("look", 8, 1.0, ("colour",))))
+
+
+def test_a_part_of_a_column_without_head_is_refused_with_the_columns_there_are() -> None:
+    design = Design("small_cnn", "", (Part("look", 16, 1.0, ("kind", "color")),))
+    with pytest.raises(ConfigError, match="part: 'look' names the column 'color', which is none of kind, colour"):
+        Network(design, {"kind": 3, "colour": 5})
 
 
 def test_weights_that_do_not_fit_are_refused_with_names_and_counts(tmp_path: Path) -> None:

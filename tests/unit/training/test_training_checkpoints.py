@@ -17,6 +17,7 @@ from training.learning.recipe import Objectives, Recipe  # noqa: E402
 from training.learning.reports import EpochReport  # noqa: E402
 from training.learning.saving import NotSaved  # noqa: E402
 from training.networks.network import Design, Network, Part  # noqa: E402
+from training.networks.weights import start_from  # noqa: E402
 from vitrine.runtime.errors import ConfigError  # noqa: E402
 
 DESIGN = Design("small_cnn", "", (Part("kind", 16, 0.7, ("kind",)), Part("look", 8, 0.3, ("title",))))
@@ -57,6 +58,20 @@ def test_a_network_is_rebuilt_from_a_checkpoint_alone(checkpoint: Checkpoint, tm
     rebuilt = read.network().state_dict()
     assert rebuilt.keys() == checkpoint.weights.keys()
     assert all(torch.equal(rebuilt[name], value) for name, value in checkpoint.weights.items())
+
+
+def test_a_checkpoint_of_the_time_before_heads_had_a_prefix_is_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    older = {name.replace(".of_", "."): value for name, value in checkpoint.weights.items()}
+    save_checkpoint(tmp_path / "older.pt", replace(checkpoint, weights=older))
+    assert read_checkpoint(tmp_path / "older.pt").weights.keys() == checkpoint.weights.keys()
+
+
+def test_heads_for_other_labels_start_anew_even_where_they_are_as_many(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "best.pt", checkpoint)
+    network = checkpoint.network()
+    names = {"kind": ("bag", "hat", "shoe"), "title": ("red", "silk")}
+    assert start_from(network, str(tmp_path / "best.pt"), names).new_heads == ("title",)
+    assert start_from(network, str(tmp_path / "best.pt"), {**names, "title": ("red", "wool")}).new_heads == ()
 
 
 def test_a_half_written_checkpoint_never_replaces_a_good_one(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -21,12 +21,10 @@ from training.exporting.graph import Deployed, ParityError, Reduction
 from training.exporting.session import OnnxFile, Session
 from training.exporting.stock import export_stock, generated
 from training.exporting.variants import Agreement, Samples
+from training.learning.saving import NotSaved
 from training.networks.network import Design, Network, Part
 from vitrine.model_folder import CPU_INT8, FP32, GPU_FP16, ModelFolder
-from vitrine.runtime.errors import ConfigError, VitrineError
-
-# torch's exporter uses a part of torch that torch has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+from vitrine.runtime.errors import ConfigError
 
 PX = 48
 PARTS = (Part("kind", 24, 0.6, ("kind",)), Part("colour", 8, 0.3, ("colour",)))
@@ -200,7 +198,7 @@ def test_a_failed_export_leaves_the_good_one_alone(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_leaves_the_good_one_alone(tmp_path: Path) -> None:
     good = tmp_path / "model"
     good.mkdir()
-    with pytest.raises(VitrineError, match=r"No space left on device.*untouched"), bundle.staged(good):
+    with pytest.raises(NotSaved, match=r"No space left on device.*untouched"), bundle.staged(good):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == [good]
 
@@ -208,6 +206,7 @@ def test_a_full_disk_is_said_and_leaves_the_good_one_alone(tmp_path: Path) -> No
 def test_a_new_export_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     for text in ("old", "new"):
         with bundle.staged(tmp_path / "model") as work:
+            (work / "model.json").write_text(text)
             (work / f"{text}.txt").write_text(text)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt")] == ["model/new.txt"]
     assert len(list(tmp_path.iterdir())) == 1

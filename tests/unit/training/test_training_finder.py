@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from training.data import Dataset, DataSettings, load  # noqa: E402
 from training.learning import finder  # noqa: E402
 from training.learning.recipe import Recipe  # noqa: E402
+from training.learning.saving import NotSaved  # noqa: E402
 from training.learning.start import fresh  # noqa: E402
 from training.networks.network import Design  # noqa: E402
 from vitrine.runtime.errors import ConfigError  # noqa: E402
@@ -59,6 +60,13 @@ def test_the_steepest_fall_and_a_tenth_of_the_lowest_are_read_from_the_losses() 
 
 def test_smoothing_does_not_start_at_zero() -> None:
     assert finder.smooth([3.0, 3.0, 3.0]) == pytest.approx([3.0, 3.0, 3.0])
+
+
+def test_a_folder_that_cannot_be_made_is_said(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    network, _ = fresh(Design("small_cnn"), dataset)
+    with pytest.raises(NotSaved, match="taken/rates cannot be made: Not a directory"):
+        finder.find_learning_rate(network, dataset, RECIPE, tmp_path / "taken" / "rates")
 
 
 def test_too_few_steps_are_refused(dataset: Dataset, tmp_path: Path) -> None:

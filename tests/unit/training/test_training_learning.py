@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +16,19 @@ torch = pytest.importorskip("torch")
 
 from training.data import Dataset, DataSettings, load  # noqa: E402
 from training.learning.batches import Batches, ahead  # noqa: E402
-from training.learning.charts import plot_curves  # noqa: E402
-from training.learning.checkpoints import Run, read_checkpoint  # noqa: E402
+from training.learning.checkpoints import Run, read_checkpoint, save_checkpoint  # noqa: E402
 from training.learning.devices import arithmetic  # noqa: E402
-from training.learning.displays import shown_progress  # noqa: E402
-from training.learning.learner import Diverged  # noqa: E402
+from training.learning.displays import line, shown_progress  # noqa: E402
+from training.learning.learner import Diverged, taught_columns  # noqa: E402
 from training.learning.recipe import Objectives, Recipe  # noqa: E402
 from training.learning.reports import EpochReport, Silent, StepReport  # noqa: E402
+from training.learning.saving import NotSaved  # noqa: E402
 from training.learning.start import fresh  # noqa: E402
 from training.learning.train import Outcome, train  # noqa: E402
-from training.learning.triplets import read_triplets  # noqa: E402
+from training.learning.triplets import Triplets, read_triplets  # noqa: E402
 from training.learning.validation import precision_at_10  # noqa: E402
 from training.networks.network import Design, Network, Part  # noqa: E402
-from vitrine.runtime.errors import ConfigError, VitrineError  # noqa: E402
+from vitrine.runtime.errors import ConfigError  # noqa: E402
 
 LABELS = ("subcategory", "colour")
 SETTINGS = DataSettings(labels=LABELS, words="title", px=32)
@@ -114,7 +115,8 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(dataset: Dataset, tmp_
     assert same_weights(whole.last, resumed.last)
     assert same_weights(whole.best, resumed.best)
     assert log_without_times(whole) == log_without_times(resumed)
-    assert torch.equal(network.parts["kind"].weight, read_checkpoint(resumed.best).weights["parts.kind.weight"])
+    best = read_checkpoint(resumed.best).weights
+    assert all(torch.equal(value, best[name]) for name, value in network.state_dict().items())
 
 
 def test_a_run_that_is_done_is_not_run_again(dataset: Dataset, tmp_path: Path) -> None:
@@ -136,6 +138,57 @@ def test_a_run_is_not_resumed_with_another_recipe(
     learn(dataset, tmp_path, replace(SHORT, epochs=1))
     with pytest.raises(ConfigError, match=told):
         train(new_network(dataset), dataset, change(replace(SHORT, epochs=1)), tmp_path, resume=True)
+
+
+def test_a_run_is_not_resumed_on_another_number_of_pictures(dataset: Dataset, tmp_path: Path) -> None:
+    learn(dataset, tmp_path, replace(SHORT, epochs=1))
+    fewer = dataset.splits["train"].taken(np.arange(64))
+    with pytest.raises(ConfigError, match=r"resume: .*last\.pt was trained on 96 pictures, the data has 64"):
+        train(
+            new_network(dataset),
+            replace(dataset, splits={**dataset.splits, "train": fewer}),
+            replace(SHORT, epochs=1),
+            tmp_path,
+            resume=True,
+        )
+
+
+def test_a_run_is_not_resumed_with_other_triplets(dataset: Dataset, tmp_path: Path) -> None:
+    clicked, other = (Triplets(np.array([[0, 18, last]])) for last in (1, 2))
+    recipe = replace(SHORT, epochs=1)
+    done = train(new_network(dataset), dataset, recipe, tmp_path, triplets=clicked)
+    with pytest.raises(ConfigError, match=r"resume: .*last\.pt was trained on other triplets"):
+        train(new_network(dataset), dataset, recipe, tmp_path, resume=True, triplets=other)
+    assert train(new_network(dataset), dataset, recipe, tmp_path, resume=True, triplets=clicked) == done
+
+
+def test_a_run_whose_checkpoint_does_not_say_its_pictures_is_resumed(dataset: Dataset, tmp_path: Path) -> None:
+    done = learn(dataset, tmp_path, replace(SHORT, epochs=1))
+    whole = read_checkpoint(done.last)
+    assert whole.state is not None
+    older = replace(whole.state, train_pictures=None, triplets_sha256=None)
+    save_checkpoint(done.last, replace(whole, state=older))
+    assert train(new_network(dataset), dataset, replace(SHORT, epochs=1), tmp_path, resume=True) == done
+
+
+def test_a_head_that_is_not_taught_does_not_say_which_epoch_is_best(dataset: Dataset, tmp_path: Path) -> None:
+    recipe = replace(SHORT, epochs=1, objectives=Objectives(column_weights={"colour": 0.0}))
+    outcome = learn(dataset, tmp_path, recipe)
+    assert taught_columns(recipe, dataset) == ("subcategory",)
+    assert set(outcome.history[0].accuracy) == {"subcategory"}
+    assert outcome.best_figure == outcome.history[0].accuracy["subcategory"]
+
+
+def test_a_head_is_not_started_from_one_for_other_labels(dataset: Dataset, tmp_path: Path) -> None:
+    done = learn(dataset, tmp_path, replace(SHORT, epochs=1))
+    printed = replace(dataset, names={**dataset.names, "colour": ("Cyan", "Magenta", "Yellow")})
+    _, loaded = fresh(DESIGN, printed, "title", str(done.best))
+    assert loaded.new_heads == ("colour",)
+
+
+def test_a_label_column_cannot_be_the_column_of_titles_too(dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match="words: 'colour' is a label column"):
+        fresh(DESIGN, dataset, "colour")
 
 
 def test_training_stops_when_patience_is_over_and_keeps_the_best_epoch(dataset: Dataset, tmp_path: Path) -> None:
@@ -167,14 +220,20 @@ def test_a_checkpoint_tells_of_the_runs_that_led_to_it(dataset: Dataset, tmp_pat
 def test_a_loss_that_is_no_number_ends_the_run_and_says_where(dataset: Dataset, tmp_path: Path) -> None:
     network = new_network(dataset)
     with torch.no_grad():
-        network.heads["colour"].directions.fill_(torch.nan)
+        network.head("colour").directions.fill_(torch.nan)
     with pytest.raises(Diverged, match=r"epoch 1, step 1: .*colour nan.*lower learning rate"):
         train(network, dataset, SHORT, tmp_path)
 
 
-def test_a_full_disk_ends_the_run_and_says_so(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_said_before_the_run(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(NotSaved, match="taken cannot be made: File exists"):
+        learn(dataset, tmp_path / "taken")
+
+
+def test_a_checkpoint_that_cannot_take_its_place_ends_the_run_and_says_so(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "best.pt").mkdir()  # what cannot be replaced by a file
-    with pytest.raises(VitrineError, match=r"best\.pt cannot be saved, which needs [\d,]+ bytes"):
+    with pytest.raises(NotSaved, match=r"best\.pt cannot be saved, which needs [\d,]+ bytes"):
         learn(dataset, tmp_path, replace(SHORT, epochs=1))
 
 
@@ -192,6 +251,7 @@ def test_metric_losses_and_given_triplets_are_mixed_in(dataset: Dataset, tmp_pat
     recipe = replace(SHORT, epochs=4, objectives=objectives)
     outcome = train(new_network(dataset), dataset, recipe, tmp_path / "work", triplets=triplets)
     assert set(outcome.history[0].losses) == {"triplets", "contrast", "given_triplets", "mask", "presence"}
+    assert outcome.best_figure == max(report.precision_at_10 for report in outcome.history)  # no head is taught
     for name in ("triplets", "contrast"):
         assert outcome.history[-1].losses[name] < outcome.history[0].losses[name]
 
@@ -205,21 +265,19 @@ def test_batches_made_ahead_are_the_same_batches(dataset: Dataset) -> None:
     assert torch.equal(plain.random.get_state(), threaded.random.get_state())
 
 
-def test_a_run_is_drawn_and_shown(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_run_is_shown_line_by_line(dataset: Dataset, tmp_path: Path) -> None:
     out = io.StringIO()
     with shown_progress(out) as progress:
-        outcome = train(new_network(dataset), dataset, replace(SHORT, epochs=2), tmp_path, progress)
-    assert [line.split(":")[0] for line in out.getvalue().splitlines()] == ["epoch 1", "epoch 2"]
-    plot_curves(outcome.log, tmp_path / "curves.svg")
-    assert "article type" not in (drawn := (tmp_path / "curves.svg").read_text())
-    assert "accuracy subcategory" in drawn
+        train(new_network(dataset), dataset, replace(SHORT, epochs=2), tmp_path, progress)
+    assert [text.split(":")[0] for text in out.getvalue().splitlines()] == ["epoch 1", "epoch 2"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_bars_are_shown_on_a_terminal() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     out = Terminal()
     with shown_progress(out) as progress:
         progress.step(StepReport(epoch=1, epochs=2, step=3, steps=4, loss=1.5, pictures_per_s=80.0))
@@ -228,12 +286,24 @@ def test_bars_are_shown_on_a_terminal() -> None:
     assert "colour 50.0%, precision@10 0.250" in out.getvalue()
 
 
+def test_a_rate_that_was_not_measured_is_not_shown() -> None:
+    out = Terminal()
+    with shown_progress(out) as progress:
+        progress.step(StepReport(epoch=1, epochs=1, step=3, steps=4, loss=1.5, pictures_per_s=math.nan))
+    assert "epoch 1: loss 1.500" in out.getvalue()
+    assert "pictures/s" not in out.getvalue()
+
+
+def test_precision_is_named_where_no_head_is_taught() -> None:
+    assert "val precision@10 0.250, 2 s" in line(EpochReport(1, 32, 1.5, {}, 1e-3, {}, 0.25, 2.0))
+
+
 def test_the_default_recipe_shows_small_pictures_first_and_gentle_ones_last() -> None:
     recipe = Recipe()
     assert [recipe.px(epoch, 80) for epoch in (1, 28, 29, 46)] == [64, 64, 80, 80]
     assert recipe.px(1, 32) == 32
-    assert recipe.augmentation_in(40) == recipe.augmentation
-    assert recipe.augmentation_in(41) == recipe.gentle
+    assert recipe.augmentation_in(36) == recipe.augmentation
+    assert recipe.augmentation_in(37) == recipe.gentle
 
 
 @pytest.mark.parametrize(
