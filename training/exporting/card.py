@@ -38,7 +38,7 @@ _CARD: Final = """# {name}
 - Labels are those of the data, with its gaps and mistakes; rare ones rest on a handful of pictures.
 """
 _MEASURED: Final = """On the split `test`; the catalogue is the split `train`, on its own background. *Composed* queries
-are products cut out and put on generated backgrounds of kinds that training never drew. Behind each share stands its 95 % interval.
+are products cut out and put on generated backgrounds that training never drew. Behind each share is its 95 % interval.
 {where}"""
 _FACTS_APART: Final = frozenset({"dataset", "source", "terms", "rows", "data", "report", "test"})
 

@@ -71,7 +71,7 @@ GENTLE: Final = Augmentation(
     blurred_share=0.05,
     jpeg_share=0.05,
 )
-"""For the last epochs: half of the pictures as they will be indexed, only mirrored; the others as they will be asked."""
+"""For the last epochs: half of the pictures as they will be indexed, the others as they will be asked."""
 
 
 @dataclass(frozen=True)
