@@ -106,7 +106,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=Path("docs/quality.md"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/quality.json"))
     parser.add_argument("--work", type=Path, default=Path("run/quality"), help="reports and checkpoints go here")
-    parser.add_argument("--baseline-epochs", type=int, default=10)
+    parser.add_argument("--baseline-epochs", type=int, default=5)
     given = parser.parse_args(words)
     try:
         figures = measured(given.data, given.model, given.work, given.baseline_epochs)
