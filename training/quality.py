@@ -107,9 +107,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/quality.json"))
     parser.add_argument("--work", type=Path, default=Path("run/quality"), help="reports and checkpoints go here")
     parser.add_argument("--baseline-epochs", type=int, default=5)
+    parser.add_argument(
+        "--keep-baselines", action="store_true", help="take them from --results; measure the model only"
+    )
     given = parser.parse_args(words)
     try:
-        figures = measured(given.data, given.model, given.work, given.baseline_epochs)
+        baselines = json.loads(given.results.read_text())["baselines"] if given.keep_baselines else None
+        figures = measured(given.data, given.model, given.work, given.baseline_epochs, baselines)
         given.results.write_text(json.dumps(figures, indent=1) + "\n")
         given.page.write_text(rendered(figures))
     except VitrineError as error:
@@ -118,12 +122,13 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measured(data: Path, model: Path, work: Path, baseline_epochs: int) -> dict[str, Any]:
-    """All figures of the page. Raises VitrineError."""
+def measured(
+    data: Path, model: Path, work: Path, baseline_epochs: int, baselines: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """All figures of the page; `baselines`: as they were measured before. Raises VitrineError."""
     facts = ModelFolder.read(model)
     dataset = load(data, DataSettings(labels=LABELS, px=facts.height))
     whole = pipeline.measure(model, dataset, "", work / "report", _say)
-    small = load(data, DataSettings(labels=("subcategory",), px=_BASELINE_PX))
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "model": {"name": facts.name, "model_id": facts.model_id},
@@ -131,9 +136,7 @@ def measured(data: Path, model: Path, work: Path, baseline_epochs: int) -> dict[
         "labels": {column: len(names) for column, names in dataset.names.items()},
         "summary": whole.summary(),
         "conditions": whole.as_json()["conditions"],
-        "baselines": {
-            baseline.name: _baseline(baseline, small, work / baseline.name, baseline_epochs) for baseline in BASELINES
-        },
+        "baselines": _baselines(data, work, baseline_epochs) if baselines is None else baselines,
     }
 
 
@@ -167,6 +170,11 @@ def limited(dataset: Dataset, column: str, names: Sequence[str]) -> Dataset:
 
     splits = {split: cut(pictures) for split, pictures in dataset.splits.items()}
     return replace(dataset, splits=splits, names={column: kept})
+
+
+def _baselines(data: Path, work: Path, epochs: int) -> dict[str, Any]:
+    small = load(data, DataSettings(labels=("subcategory",), px=_BASELINE_PX))
+    return {baseline.name: _baseline(baseline, small, work / baseline.name, epochs) for baseline in BASELINES}
 
 
 def _baseline(baseline: Baseline, dataset: Dataset, work: Path, epochs: int) -> dict[str, Any]:
