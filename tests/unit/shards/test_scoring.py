@@ -131,3 +131,14 @@ def test_any_part_of_a_matrix_can_be_widened(part: slice) -> None:
     vectors = scattered(np.random.default_rng(0), 10).astype(np.float16)[part]
 
     np.testing.assert_array_equal(as_float32(vectors), vectors.astype(np.float32))
+
+
+def test_equal_vectors_score_one_wherever_their_rows_stand() -> None:
+    random = np.random.default_rng(4)
+    for rows in range(1, 40):
+        vectors = random.standard_normal((rows, 512)).astype(np.float32)
+        vectors[:] = vectors[0] / np.linalg.norm(vectors[0])
+        starts = np.arange(rows + 1)
+        [best] = best_of_block(vectors, starts, None, vectors[:1], rows)
+        assert best.scores.tolist() == [1.0] * rows
+        assert best_of_rows(vectors, None, np.arange(rows), vectors[0], rows).scores.tolist() == [1.0] * rows
