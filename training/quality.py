@@ -32,28 +32,12 @@ from training.learning.recipe import Objectives, Recipe
 from training.learning.start import fresh
 from training.learning.train import train
 from training.networks.network import Design
-from training.scenes.augment import Augmentation
+from training.scenes.augment import MIRRORED
 from vitrine.model_folder import FP32, ModelFolder
 from vitrine.runtime.errors import ConfigError, VitrineError
 
 LABELS: Final = ("subcategory", "article_type", "colour")
 _BASELINE_PX: Final = 48
-_PLAIN: Final = Augmentation(
-    composed_share=0,
-    empty_share=0,
-    scale=(1, 1),
-    shift_max=0,
-    rotation_max_deg=0,
-    tilt_max=0,
-    cropped_share=0,
-    brightness=(1, 1),
-    contrast=(1, 1),
-    channel_gain=(1, 1),
-    shade_max=0,
-    blurred_share=0,
-    jpeg_share=0,
-)
-"""Mirrored, and otherwise as they are: what the reference systems did."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +166,7 @@ def _baseline(baseline: Baseline, dataset: Dataset, work: Path, epochs: int) -> 
     _say(f"training {baseline.name}: {epochs} epochs")
     part = limited(dataset, "subcategory", baseline.subcategories)
     recipe = Recipe(
-        epochs=epochs, small_share=0, augmentation=_PLAIN, gentle=_PLAIN, objectives=baseline.objectives, seed=11
+        epochs=epochs, small_share=0, augmentation=MIRRORED, gentle=MIRRORED, objectives=baseline.objectives, seed=11
     )
     network, _ = fresh(Design("small_cnn"), part, seed=recipe.seed)
     with shown_progress() as progress:

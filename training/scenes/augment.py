@@ -73,6 +73,23 @@ GENTLE: Final = Augmentation(
 )
 """For the last epochs: half of the pictures as they will be indexed, the others as they will be asked."""
 
+MIRRORED: Final = Augmentation(
+    composed_share=0,
+    empty_share=0,
+    scale=(1, 1),
+    shift_max=0,
+    rotation_max_deg=0,
+    tilt_max=0,
+    cropped_share=0,
+    brightness=(1, 1),
+    contrast=(1, 1),
+    channel_gain=(1, 1),
+    shade_max=0,
+    blurred_share=0,
+    jpeg_share=0,
+)
+"""Half of the pictures mirrored, and nothing else: to compare with what others did."""
+
 
 @dataclass(frozen=True)
 class Varied:

@@ -14,25 +14,11 @@ import torch
 from torch import Tensor
 
 from training.scenes import backgrounds
-from training.scenes.augment import Augmentation, Varied, augmented
+from training.scenes.augment import MIRRORED, Augmentation, Varied, augmented
 from training.scenes.cutout import can_be_cut, product_masks
 from training.scenes.geometry import bounding_boxes, framed, moved_together, placements
 
-STILL = Augmentation(
-    composed_share=0,
-    empty_share=0,
-    flip_share=0,
-    scale=(1, 1),
-    shift_max=0,
-    rotation_max_deg=0,
-    tilt_max=0,
-    cropped_share=0,
-    brightness=(1, 1),
-    contrast=(1, 1),
-    channel_gain=(1, 1),
-    blurred_share=0,
-    jpeg_share=0,
-)
+STILL = replace(MIRRORED, flip_share=0)
 """Nothing varies."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
