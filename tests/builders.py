@@ -10,7 +10,7 @@ import numpy as np
 
 from vitrine.attributes import Attributes
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
-from vitrine.shards.records import ImageRow, ProductVersion, Tombstone
+from vitrine.shards.records import ImageRow, LiveVersion, ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 from vitrine.shards.table import table_of
@@ -69,9 +69,13 @@ def singles(vectors: Vectors, prefix: str = "p") -> list[ProductVersion]:
 
 
 def fresh(
-    parent: Path, versions: Sequence[ProductVersion], tombstones: Iterable[Tombstone] = (), dim: int = 8
+    parent: Path,
+    versions: Sequence[ProductVersion],
+    tombstones: Iterable[Tombstone] = (),
+    dim: int = 8,
+    live: Iterable[LiveVersion] = (),
 ) -> Shard:
-    return Shard.open(write_fresh(table_of(versions, tombstones, dim), MODEL, parent))
+    return Shard.open(write_fresh(table_of(versions, tombstones, dim, live), MODEL, parent))
 
 
 def rolled(
@@ -80,8 +84,9 @@ def rolled(
     tombstones: Iterable[Tombstone] = (),
     dim: int = 8,
     settings: TreeSettings | None = None,
+    live: Iterable[LiveVersion] = (),
 ) -> Shard:
-    table = table_of(versions, tombstones, dim)
+    table = table_of(versions, tombstones, dim, live)
     return Shard.open(write_rolled(table, MODEL, parent, settings or TreeSettings(trees=4, projected_dim=4)))
 
 

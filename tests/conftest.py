@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import pytest
 
+pytest_plugins = ["tests.kafka.fixtures"]
+
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 
 _MARK = "VITRINE_TEST_RUN"

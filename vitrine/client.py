@@ -24,8 +24,14 @@ from vitrine.runtime import errors
 from vitrine.runtime.channels import CHANNEL_OPTIONS
 from vitrine.runtime.errors import VitrineError
 from vitrine.shards.records import Hit
-from vitrine.stream.codec import attribute_from_message, to_message
-from vitrine.stream.events import Event
+from vitrine.stream.codec import (
+    attribute_from_message,
+    live_message,
+    position_from_message,
+    position_message,
+    to_message,
+)
+from vitrine.stream.events import Event, LiveUpdate
 from vitrine.stream.log import Position
 from vitrine.v1 import catalogue_pb2, catalogue_pb2_grpc, embedder_pb2, gateway_pb2, gateway_pb2_grpc, searcher_pb2
 from vitrine.vectors import Vectors, to_wire
@@ -60,13 +66,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product as it is indexed now."""
+    """A product as it is indexed now. `live`: what changes by the minute about it."""
 
     product_id: str
     category: str
     attributes: Attributes
     image_sha256s: dict[str, bytes]
     position: Position
+    live: Attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +164,8 @@ class VisualSearchClient:
             category=found.category,
             attributes=_attributes(found.attributes),
             image_sha256s={image.image_id: image.sha256 for image in found.images},
-            position=Position(found.position.partition, found.position.offset),
+            position=position_from_message(found.position),
+            live=_attributes(found.live),
         )
 
     def thumbnail(self, sha256: bytes) -> bytes:
@@ -178,10 +186,12 @@ class VisualSearchClient:
         If it raises, events without an acknowledgement may be published again: twice has the effect of once.
         """
         with _typed_errors():
-            for ack in self._catalogue.Publish(map(self._message, events)):
-                placed = ack.WhichOneof("result") == "position"
-                position = Position(ack.position.partition, ack.position.offset) if placed else None
-                yield Ack(ack.product_id, position, "" if placed else ack.error.message)
+            yield from map(_ack, self._catalogue.Publish(map(self._message, events)))
+
+    def publish_live(self, updates: Iterable[LiveUpdate]) -> Iterator[Ack]:
+        """Publishes what changes by the minute (price, stock), each time the product's whole live map. As `publish`."""
+        with _typed_errors():
+            yield from map(_ack, self._catalogue.PublishLive(map(self._live_message, updates)))
 
     def refusals(self, since: Iterable[Position] = ()) -> list[Refusal]:
         """What the indexer refused at or after `since`, in those partitions; all if empty."""
@@ -189,7 +199,7 @@ class VisualSearchClient:
         with _typed_errors():
             return [
                 Refusal(
-                    Position(letter.position.partition, letter.position.offset),
+                    position_from_message(letter.position),
                     letter.product_id,
                     letter.reason,
                     letter.partly_indexed,
@@ -199,6 +209,11 @@ class VisualSearchClient:
 
     def _message(self, event: Event) -> catalogue_pb2.CatalogueEvent:
         message = to_message(event)
+        message.index = self._index
+        return message
+
+    def _live_message(self, update: LiveUpdate) -> catalogue_pb2.LiveAttributes:
+        message = live_message(update)
         message.index = self._index
         return message
 
@@ -251,7 +266,13 @@ def _query(image: bytes | None, product_id: str | None, vector: Vectors | None) 
 
 
 def _positions(positions: Iterable[Position]) -> Sequence[catalogue_pb2.LogPosition]:
-    return [catalogue_pb2.LogPosition(partition=partition, offset=offset) for partition, offset in positions]
+    return [position_message(position) for position in positions]
+
+
+def _ack(ack: catalogue_pb2.PublishAck) -> Ack:
+    placed = ack.WhichOneof("result") == "position"
+    position = position_from_message(ack.position) if placed else None
+    return Ack(ack.product_id, position, "" if placed else ack.error.message)
 
 
 def _hit(hit: searcher_pb2.Hit) -> Hit:
@@ -263,6 +284,7 @@ def _hit(hit: searcher_pb2.Hit) -> Hit:
         score=hit.score,
         category=hit.category,
         attributes=_attributes(hit.attributes),
+        live=_attributes(hit.live),
     )
 
 

@@ -17,7 +17,7 @@ from vitrine.index.pictures import Pictures
 from vitrine.index.store import Store
 from vitrine.runtime import server, settings
 from vitrine.runtime.channels import internal_channel
-from vitrine.stream.embedded import EmbeddedLog
+from vitrine.stream.opening import open_log
 from vitrine.v1 import catalogue_pb2_grpc, gateway_pb2_grpc
 
 
@@ -27,7 +27,7 @@ async def build(chosen: GatewaySettings) -> server.Service:
     pictures = Pictures(store, chosen.index)
     fanout = Fanout(chosen.topology, chosen.status_interval_s)
     resolver = QueryResolver(internal_channel(chosen.embedder), fanout)
-    log = await asyncio.to_thread(EmbeddedLog.open, chosen.stream, chosen.partitions)
+    log = await asyncio.to_thread(open_log, chosen)
     search = VisualSearchServicer(directory, resolver, fanout, pictures, log.log_id, chosen.default_timeout_s)
     catalogue = CatalogueServicer(directory, log, pictures, ThreadPoolExecutor(16, thread_name_prefix="pictures"))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from services.gateway import metrics
 from services.gateway.directory import Directory
@@ -17,7 +17,7 @@ from vitrine.runtime.context import Context
 from vitrine.runtime.errors import BadImage, InvalidArgument, UnknownIndex, VitrineError, status_name
 from vitrine.stream import codec
 from vitrine.stream.events import ImageRef, Upsert
-from vitrine.stream.log import EventLog
+from vitrine.stream.log import Entry, EventLog, Stream
 from vitrine.v1 import catalogue_pb2 as pb
 from vitrine.v1 import catalogue_pb2_grpc
 
@@ -25,15 +25,13 @@ from vitrine.v1 import catalogue_pb2_grpc
 _BATCH_EVENTS: Final = 64
 
 
-# What the reader of a stream hands on: an event, None at its end, or what broke it.
-_Read = pb.CatalogueEvent | Exception | None
+_Message = TypeVar("_Message", pb.CatalogueEvent, pb.LiveAttributes)
 
 
 class _Prepared(NamedTuple):
     """An event ready for the log, or why it is refused."""
 
-    product_id: str
-    value: bytes
+    entry: Entry
     refused: VitrineError | None
 
 
@@ -47,14 +45,14 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
     async def Publish(
         self, request_iterator: AsyncIterator[pb.CatalogueEvent], context: Context
     ) -> AsyncIterator[pb.PublishAck]:
-        waiting: asyncio.Queue[_Read] = asyncio.Queue(maxsize=_BATCH_EVENTS)
-        reader = asyncio.create_task(_read(request_iterator, waiting))
-        try:
-            while batch := await _next_batch(waiting):
-                for ack in await self._appended(batch):
-                    yield ack
-        finally:
-            reader.cancel()
+        async for ack in self._acknowledged(request_iterator, self._prepared):
+            yield ack
+
+    async def PublishLive(
+        self, request_iterator: AsyncIterator[pb.LiveAttributes], context: Context
+    ) -> AsyncIterator[pb.PublishAck]:
+        async for ack in self._acknowledged(request_iterator, self._prepared_live):
+            yield ack
 
     async def ListDeadLetters(
         self, request: pb.ListDeadLettersRequest, context: Context
@@ -66,29 +64,40 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
             if since and position.offset < since.get(position.partition, position.offset + 1):
                 continue
             yield pb.DeadLetter(
-                position=pb.LogPosition(partition=position.partition, offset=position.offset),
+                position=codec.position_message(position),
                 product_id=letter.record.key,
                 reason=letter.reason,
                 partly_indexed=letter.partly_indexed,
                 time=codec.timestamp(letter.time_us),
             )
 
-    async def _appended(self, events: Sequence[pb.CatalogueEvent]) -> list[pb.PublishAck]:
+    async def _acknowledged(
+        self, messages: AsyncIterator[_Message], prepare: Callable[[_Message], _Prepared]
+    ) -> AsyncIterator[pb.PublishAck]:
+        waiting: asyncio.Queue[_Message | Exception | None] = asyncio.Queue(maxsize=_BATCH_EVENTS)
+        reader = asyncio.create_task(_read(messages, waiting))
+        try:
+            while batch := await _next_batch(waiting):
+                for ack in await self._appended(batch, prepare):
+                    yield ack
+        finally:
+            reader.cancel()
+
+    async def _appended(
+        self, messages: Sequence[_Message], prepare: Callable[[_Message], _Prepared]
+    ) -> list[pb.PublishAck]:
         """Pictures first, then the events that refer to them: an acknowledged event never lacks its picture."""
         loop = asyncio.get_running_loop()
-        prepared = await asyncio.gather(
-            *(loop.run_in_executor(self._threads, self._prepared, event) for event in events)
-        )
+        prepared = await asyncio.gather(*(loop.run_in_executor(self._threads, prepare, event) for event in messages))
         good = [entry for entry in prepared if entry.refused is None]
-        positions = iter(await asyncio.to_thread(self._log.append, [(entry.product_id, entry.value) for entry in good]))
+        positions = iter(await asyncio.to_thread(self._log.append, [entry.entry for entry in good]))
         metrics.PUBLISHED.inc(len(good))
         metrics.REFUSED.inc(len(prepared) - len(good))
         acks = []
         for entry in prepared:
-            ack = pb.PublishAck(product_id=entry.product_id)
+            ack = pb.PublishAck(product_id=entry.entry.key)
             if entry.refused is None:
-                partition, offset = next(positions)
-                ack.position.partition, ack.position.offset = partition, offset
+                ack.position.CopyFrom(codec.position_message(next(positions)))
                 ack.position.SetInParent()
             else:
                 ack.error.code, ack.error.message = status_name(entry.refused), str(entry.refused)
@@ -102,9 +111,18 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
             event = codec.from_message(message)
             if isinstance(event, Upsert):
                 event = replace(event, images=tuple(map(self._stored, range(len(event.images)), event.images)))
-            return _Prepared(event.product_id, codec.encode(event), None)
+            return _Prepared(Entry(event.product_id, codec.encode(event)), None)
         except (InvalidArgument, UnknownIndex) as error:
-            return _Prepared(message.product_id, b"", error)
+            return _Prepared(Entry(message.product_id, None), error)
+
+    def _prepared_live(self, message: pb.LiveAttributes) -> _Prepared:
+        """Runs in a thread."""
+        try:
+            self._directory.get(message.index)
+            update = codec.live_from_message(message)
+            return _Prepared(Entry(update.product_id, codec.encode(update), Stream.LIVE), None)
+        except (InvalidArgument, UnknownIndex) as error:
+            return _Prepared(Entry(message.product_id, None), error)
 
     def _stored(self, place: int, image: ImageRef) -> ImageRef:
         """An inline picture replaced by a reference to where it is stored."""
@@ -119,7 +137,8 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
         return ImageRef(image.image_id, sha256=sha256)
 
 
-async def _read(events: AsyncIterator[pb.CatalogueEvent], waiting: asyncio.Queue[_Read]) -> None:
+# The queue holds events, None at their end, or what broke the stream.
+async def _read(events: AsyncIterator[_Message], waiting: asyncio.Queue[_Message | Exception | None]) -> None:
     # If the caller goes away the whole call is cancelled, and this task with it.
     try:
         async for event in events:
@@ -130,9 +149,9 @@ async def _read(events: AsyncIterator[pb.CatalogueEvent], waiting: asyncio.Queue
         await waiting.put(None)
 
 
-async def _next_batch(waiting: asyncio.Queue[_Read]) -> list[pb.CatalogueEvent]:
+async def _next_batch(waiting: asyncio.Queue[_Message | Exception | None]) -> list[_Message]:
     """At least one event, and whatever else has arrived; empty at the end of the stream."""
-    batch: list[pb.CatalogueEvent] = []
+    batch: list[_Message] = []
     while not batch or not waiting.empty():
         event = await waiting.get()
         if event is None:

@@ -9,17 +9,15 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from vitrine.index.settings import DEFAULT_INDEX
-from vitrine.runtime.settings import ServerSettings
+from vitrine.stream.opening import StreamSettings
 
 
-class GatewaySettings(ServerSettings):
+class GatewaySettings(StreamSettings):
     model_config = SettingsConfigDict(env_prefix="VITRINE_GATEWAY_")
 
     store: Annotated[str, Field(description="where the index lies: a folder, s3://, gs:// or az://")]
-    stream: Annotated[Path, Field(description="SQLite file of the embedded log")]
     embedder: Annotated[str, Field(description="host:port")]
     topology: Annotated[Path, Field(description="JSON file: which searchers serve which partitions; reloaded")]
     index: str = DEFAULT_INDEX
-    partitions: Annotated[int, Field(ge=1, le=4096, description="of the log; fixed when it is made")] = 2
     default_timeout_s: Annotated[float, Field(gt=0, description="for callers that set no deadline")] = 10.0
     status_interval_s: Annotated[float, Field(gt=0, description="how often searchers are asked how they are")] = 1.0

@@ -5,21 +5,35 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from vitrine.runtime import failpoints
 from vitrine.shards.build import write_fresh
 from vitrine.shards.merge import merged_table
-from vitrine.shards.records import Change, ProductVersion, Tombstone
+from vitrine.shards.records import Change, LiveVersion, ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 from vitrine.shards.table import table_of
 
+Versioned = TypeVar("Versioned", Change, LiveVersion)
 
-def build_fresh(changes: Iterable[Change], dim: int, model_id: str, scratch: Path) -> Path:
-    """Writes a fresh shard under `scratch`. Of several changes to one product the last one counts."""
-    last = {change.product_id: change for change in changes}
-    versions = [change for change in last.values() if isinstance(change, ProductVersion)]
-    tombstones = [change for change in last.values() if isinstance(change, Tombstone)]
-    return write_fresh(table_of(versions, tombstones, dim), model_id, scratch)
+
+def newest(changes: Iterable[Versioned]) -> list[Versioned]:
+    """The newest change of each product, by its place in the log: an event that is published again keeps its own."""
+    by_product: dict[str, Versioned] = {}
+    for change in changes:
+        known = by_product.get(change.product_id)
+        if known is None or change.log_offset >= known.log_offset:
+            by_product[change.product_id] = change
+    return list(by_product.values())
+
+
+def build_fresh(changes: Sequence[Change], live: Sequence[LiveVersion], dim: int, model_id: str, scratch: Path) -> Path:
+    """Writes a fresh shard under `scratch`: at most one change, and one live version, a product."""
+    versions = [change for change in changes if isinstance(change, ProductVersion)]
+    tombstones = [change for change in changes if isinstance(change, Tombstone)]
+    with failpoints.step("build"):
+        return write_fresh(table_of(versions, tombstones, dim, live), model_id, scratch)
 
 
 def merge_fresh(shards: Sequence[Shard], model_id: str, reaches_oldest: bool, scratch: Path) -> Path:

@@ -31,6 +31,26 @@ DEAD_SHARE: Final = 0.3
 _PARENT_INTERVAL_S: Final = 1.0
 
 
+# A live row weighs this part of a row with a vector: a hundred bytes against one or two thousand.
+LIVE_WEIGHT: Final = 1 / 16
+
+
+@dataclass(frozen=True)
+class RollRules:
+    """When fresh shards are rolled. `rows`: live rows count by their weight."""
+
+    rows: int
+    idle_rows: int
+    idle_s: float
+    age_s: float
+    survey_interval_s: float
+
+    def due(self, fresh: Sequence[ShardEntry], idle_s: float, age_s: float) -> bool:
+        """`idle_s`: since the last change. `age_s`: since the oldest of `fresh` was made."""
+        weight = _weight(fresh)
+        return weight >= self.rows or (weight >= self.idle_rows and idle_s >= self.idle_s) or age_s >= self.age_s
+
+
 @dataclass(frozen=True)
 class Run:
     """Neighbouring shards of one partition that become one. `fresh`: some of them are fresh."""
@@ -50,7 +70,7 @@ def chosen_run(shards: Sequence[ShardEntry], roll_fresh: bool) -> Run | None:
     rolls = roll_fresh and first < len(shards)
     end = len(shards) if rolls else first
     begin = first if rolls else end - 1
-    while begin > 0 and shards[begin - 1].rows <= TIER_FACTOR * _rows(shards[begin:end]):
+    while begin > 0 and _joins(shards[begin - 1], shards[begin:end]):
         begin -= 1
     entries = tuple(shards[max(0, begin) : end])
     has_fresh = any(entry.kind == "fresh" for entry in entries)
@@ -98,5 +118,12 @@ def _end_with_parent(parent_pid: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _rows(entries: Sequence[ShardEntry]) -> int:
-    return sum(entry.rows for entry in entries)
+def _joins(older: ShardEntry, run: Sequence[ShardEntry]) -> bool:
+    """By rows too: a run of live rows only never has vectors written again."""
+    if older.rows > TIER_FACTOR * sum(entry.rows for entry in run):
+        return False
+    return _weight([older]) <= TIER_FACTOR * _weight(run)
+
+
+def _weight(entries: Sequence[ShardEntry]) -> float:
+    return sum(entry.rows + LIVE_WEIGHT * entry.live_rows for entry in entries)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from services.indexer import metrics
@@ -16,15 +16,18 @@ from services.indexer.fetch import UriFetcher
 from services.indexer.source import Incoming
 from vitrine import images
 from vitrine.index.pictures import Pictures
+from vitrine.runtime import failpoints
 from vitrine.runtime.errors import BadImage, Unavailable
-from vitrine.runtime.logs import logger
-from vitrine.shards.records import Change, ImageRow, ProductVersion, Tombstone
-from vitrine.stream.events import ImageRef, Upsert
+from vitrine.shards.records import Change, ImageRow, LiveVersion, ProductVersion, Tombstone
+from vitrine.stream.events import Delete, ImageRef, LiveUpdate, Upsert
 from vitrine.stream.log import DeadLetter, Record
 from vitrine.vectors import Vectors
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+
+Waiting = Callable[[str], None]
+"""Told why something outside is waited for, and "" when it is there again."""
 
 _FIRST_BACKOFF_S: Final = 0.1
 _MAX_BACKOFF_S: Final = 5.0
@@ -35,18 +38,19 @@ class Outcome:
     """What became of one record: a change to the index, a dead letter, or both if only some images were bad."""
 
     record: Record
-    change: Change | None
+    change: Change | LiveVersion | None
     dead_letter: DeadLetter | None
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """One image of an upsert: its bytes and their sha256, or why there are none."""
+    """One image of an upsert: its bytes and their sha256, or why there are none; its vector where it is known."""
 
     ref: ImageRef
     data: bytes = b""
     sha256: bytes = b""
     refused: str = ""
+    vector: Vectors | None = None
 
 
 class Embedding:
@@ -55,51 +59,76 @@ class Embedding:
     def __init__(
         self, pictures: Pictures, fetcher: UriFetcher, embedder: EmbedderClient, threads: ThreadPoolExecutor
     ) -> None:
-        self.waiting_for = ""
         self._pictures = pictures
         self._fetcher = fetcher
         self._embedder = embedder
         self._threads = threads
 
-    async def outcomes(self, incoming: Sequence[Incoming]) -> list[Outcome]:
-        """One outcome an event, in order. Waits as long as something outside is away."""
-        found = await asyncio.gather(*(self._pictures_of(entry) for entry in incoming))
-        good = [picture for pictures in found for picture in pictures if not picture.refused]
-        answers = await self._embedder.embed([picture.data for picture in good], self._waiting)
-        embedded = [picture for picture, answer in zip(good, answers, strict=True) if not isinstance(answer, str)]
-        await asyncio.gather(*(self._retried(self._store_thumbnail, picture) for picture in embedded))
-        metrics.IMAGES.inc(len(embedded))
-        self._waiting("")
-        in_order = iter(answers)
-        judged = [[(picture, picture.refused or next(in_order)) for picture in pictures] for pictures in found]
-        return [_outcome(entry, pictures) for entry, pictures in zip(incoming, judged, strict=True)]
+    async def outcomes(
+        self, incoming: Sequence[Incoming], known: Mapping[str, ProductVersion], waiting: Waiting
+    ) -> list[Outcome]:
+        """One outcome an event, in order. Waits as long as something outside is away, and says so to `waiting`.
 
-    async def _pictures_of(self, entry: Incoming) -> list[_Picture]:
+        `known`: products as they are indexed. Their images that have not changed keep their vectors.
+        """
+        found = await asyncio.gather(*(self._pictures_of(entry, known, waiting) for entry in incoming))
+        new = {
+            picture.sha256: picture
+            for pictures in found
+            for picture in pictures
+            if picture.vector is None and not picture.refused
+        }
+        answers = await self._embedder.embed([picture.data for picture in new.values()], waiting)
+        vectors = dict(zip(new, answers, strict=True))
+        embedded = [picture for sha256, picture in new.items() if not isinstance(vectors[sha256], str)]
+        await asyncio.gather(*(self._retried(self._store_thumbnail, picture, waiting) for picture in embedded))
+        metrics.IMAGES.inc(len(embedded))
+        waiting("")
+        return [
+            _outcome(entry, [_with_vector(picture, vectors) for picture in pictures])
+            for entry, pictures in zip(incoming, found, strict=True)
+        ]
+
+    async def _pictures_of(
+        self, entry: Incoming, known: Mapping[str, ProductVersion], waiting: Waiting
+    ) -> list[_Picture]:
         if not isinstance(entry.event, Upsert):
             return []
-        return list(await asyncio.gather(*(self._retried(self._fetched, ref) for ref in entry.event.images)))
+        version = known.get(entry.event.product_id)
+        kept = {image.sha256: image.vector for image in version.images} if version else {}
 
-    async def _retried(self, step: Callable[[Given], Result], argument: Given) -> Result:
+        def fetched(ref: ImageRef) -> _Picture:
+            return self._fetched(ref, kept)
+
+        return list(await asyncio.gather(*(self._retried(fetched, ref, waiting) for ref in entry.event.images)))
+
+    async def _retried(self, step: Callable[[Given], Result], argument: Given, waiting: Waiting) -> Result:
         """`step(argument)` in a thread, again and again while something outside is away: the offset waits with it."""
         backoff_s = _FIRST_BACKOFF_S
         while True:
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, step, argument)
             except Unavailable as error:
-                self._waiting(str(error))
+                waiting(str(error))
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(_MAX_BACKOFF_S, backoff_s * 2)
 
-    def _fetched(self, ref: ImageRef) -> _Picture:
-        """Runs in a thread."""
+    def _fetched(self, ref: ImageRef, kept: Mapping[bytes, Vectors]) -> _Picture:
+        """The picture, with the vector it has kept if it has not changed. Runs in a thread."""
+        if ref.data is None and ref.sha256 in kept:
+            metrics.SAVED.labels("unchanged").inc()
+            return _Picture(ref, sha256=ref.sha256, vector=kept[ref.sha256])
         try:
-            data = self._bytes_of(ref)
+            with failpoints.step("fetch"):
+                data = self._bytes_of(ref)
         except BadImage as error:
             return _Picture(ref, refused=str(error))
         sha256 = hashlib.sha256(data).digest()
         if ref.sha256 and ref.sha256 != sha256:
             return _Picture(ref, refused=f"sha256: is {sha256.hex()}, the event says {ref.sha256.hex()}")
-        return _Picture(ref, data, sha256)
+        if sha256 in kept:
+            metrics.SAVED.labels("same_bytes").inc()
+        return _Picture(ref, data, sha256, vector=kept.get(sha256))
 
     def _bytes_of(self, ref: ImageRef) -> bytes:
         if ref.data is not None:
@@ -117,40 +146,51 @@ class Embedding:
         if not self._pictures.has_thumbnail(picture.sha256):
             self._pictures.put_thumbnail(picture.sha256, images.thumbnail(picture.data))
 
-    def _waiting(self, reason: str) -> None:
-        if reason and not self.waiting_for:
-            logger().warning("offset held", reason=reason)
-        self.waiting_for = reason
-        metrics.WAITING.set(bool(reason))
+
+def _with_vector(picture: _Picture, answers: Mapping[bytes, Vectors | str]) -> _Picture:
+    """With what the embedder said of it, unless there was nothing to ask."""
+    if picture.refused or picture.vector is not None:
+        return picture
+    answer = answers[picture.sha256]
+    return replace(picture, refused=answer) if isinstance(answer, str) else replace(picture, vector=answer)
 
 
-def _outcome(entry: Incoming, pictures: Sequence[tuple[_Picture, Vectors | str]]) -> Outcome:
-    """`pictures`: each image with its vector, or with what is wrong with it."""
+def _outcome(entry: Incoming, pictures: Sequence[_Picture]) -> Outcome:
     event, record = entry.event, entry.record
-    if event is None:
-        return Outcome(record, None, _dead_letter(record, entry.refused, partly_indexed=False))
-    if not isinstance(event, Upsert):
-        return Outcome(record, Tombstone(event.product_id, record.position.offset), None)
-    rows, reasons = [], []
-    for picture, answer in pictures:
-        if isinstance(answer, str):
-            reasons.append(f"image {picture.ref.image_id!r}: {answer}")
-        else:
-            rows.append(ImageRow(picture.ref.image_id, picture.ref.uri, picture.sha256, answer))
+    match event:
+        case None:
+            return Outcome(record, None, _dead_letter(record, entry.refused, partly_indexed=False))
+        case Delete():
+            return Outcome(record, Tombstone(event.product_id, entry.log_offset), None)
+        case LiveUpdate():
+            metrics.SAVED.labels("live").inc()
+            return Outcome(record, LiveVersion(event.product_id, entry.log_offset, event.attributes), None)
+    rows = [
+        ImageRow(picture.ref.image_id, picture.ref.uri, picture.sha256, picture.vector)
+        for picture in pictures
+        if picture.vector is not None
+    ]
+    reasons = [f"image {picture.ref.image_id!r}: {picture.refused}" for picture in pictures if picture.refused]
     # Without one good image the old version of the product stays live.
-    change = _version(event, record, rows) if rows else None
+    change = _version(event, entry.log_offset, rows) if rows else None
     letter = _dead_letter(record, "; ".join(reasons), partly_indexed=bool(rows)) if reasons else None
     return Outcome(record, change, letter)
 
 
-def _version(event: Upsert, record: Record, rows: Sequence[ImageRow]) -> ProductVersion:
+def without_pictures(entry: Incoming) -> Outcome:
+    """The outcome of an event that has none: a live update, or what was refused."""
+    return _outcome(entry, [])
+
+
+def _version(event: Upsert, log_offset: int, rows: Sequence[ImageRow]) -> ProductVersion:
+    assert event.event_time_us is not None, "the source dates every upsert"
     return ProductVersion(
         product_id=event.product_id,
-        log_offset=record.position.offset,
+        log_offset=log_offset,
         category=event.category,
         attributes=event.attributes,
         images=tuple(rows),
-        event_time_us=record.append_time_us if event.event_time_us is None else event.event_time_us,
+        event_time_us=event.event_time_us,
         expires_at_us=event.expires_at_us,
     )
 

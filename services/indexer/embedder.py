@@ -9,7 +9,8 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from vitrine.runtime.errors import ModelMismatch
+from vitrine.runtime import failpoints
+from vitrine.runtime.errors import ModelMismatch, Unavailable
 from vitrine.v1 import embedder_pb2 as pb
 from vitrine.v1 import embedder_pb2_grpc
 from vitrine.vectors import Vectors, from_wire
@@ -54,11 +55,12 @@ class EmbedderClient:
         async with self._calls:
             while True:
                 try:
-                    response = await self._stub.Embed(request, timeout=CALL_TIMEOUT_S)
+                    with failpoints.step("embed"):
+                        response = await self._stub.Embed(request, timeout=CALL_TIMEOUT_S)
                     if response.model_id != self.model_id:
                         raise ModelMismatch(response.model_id, self.model_id)
                     return [self._answer(result) for result in response.results]
-                except (grpc.RpcError, ModelMismatch) as error:
+                except (grpc.RpcError, ModelMismatch, Unavailable) as error:
                     waiting(f"embedder: {error.code().name if isinstance(error, grpc.RpcError) else error}")
                     await asyncio.sleep(backoff_s)
                     backoff_s = min(_MAX_BACKOFF_S, backoff_s * 2)

@@ -5,12 +5,30 @@ from prometheus_client import Counter, Gauge, Histogram
 EVENTS = Counter("vitrine_indexer_events", "Events published", ["partition", "kind"])
 DEAD_LETTERS = Counter("vitrine_indexer_dead_letters", "Events refused, wholly or in part", ["partition"])
 IMAGES = Counter("vitrine_indexer_embedded_images", "Images embedded")
-NEXT_OFFSET = Gauge("vitrine_indexer_next_offset", "First log offset not published yet", ["partition"])
-LAG = Gauge("vitrine_indexer_lag_events", "Events in the log that are not published yet", ["partition"])
+SAVED = Counter(
+    "vitrine_indexer_saved_embeddings",
+    "Events and images that needed no GPU: live (a live update), unchanged (known by its hash, not even fetched), "
+    "same_bytes (fetched, and the same as before)",
+    ["reason"],
+)
+SUPERSEDED = Counter(
+    "vitrine_indexer_superseded_events", "Events published again that came after newer ones", ["partition"]
+)
+NEXT_OFFSET = Gauge("vitrine_indexer_next_offset", "First log offset not published yet", ["partition", "stream"])
+LAG = Gauge("vitrine_indexer_lag_events", "Events in the log that are not published yet", ["partition", "stream"])
+SYNCED = Gauge(
+    "vitrine_indexer_synced_seconds", "When the index last had all of the log, seconds since 1970", ["partition"]
+)
+STALLED = Gauge(
+    "vitrine_indexer_consumer_stalled", "1 while the consumer stands still though the log grows", ["partition"]
+)
 RUNNING = Gauge(
     "vitrine_indexer_partition_running", "1 while the partition is owned and moves, 0 if halted", ["partition"]
 )
-WAITING = Gauge("vitrine_indexer_waiting", "1 while the offset is held because something outside is away")
+WAITING = Gauge(
+    "vitrine_indexer_waiting", "1 while the offset is held because something outside is away", ["partition"]
+)
+PAUSED = Gauge("vitrine_indexer_partition_paused", "1 while the partition is paused after a rollback", ["partition"])
 COMMIT_SECONDS = Histogram(
     "vitrine_indexer_commit_seconds",
     "Time to build and publish a fresh shard",

@@ -1,217 +1,184 @@
-"""The steps joined: a batch is read and embedded while the one before it is committed; rolls go on beside both."""
+"""The log, read for all partitions of one indexer: what is assigned is claimed, what is read is handed on."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 from services.indexer import metrics
-from services.indexer.embed import Embedding, Outcome
-from services.indexer.publish import Publisher
+from services.indexer.embed import Embedding
+from services.indexer.partition import RUNNING, Claim, Partition
 from services.indexer.settings import IndexerSettings
-from services.indexer.source import Source
-from vitrine.runtime.errors import CorruptManifest, CorruptShard, Fenced, StreamGap, Unavailable
+from services.indexer.source import Incoming, Reader
+from vitrine.index.settings import IndexSettings
+from vitrine.runtime.errors import InvalidArgument, StreamGap, Unavailable
 from vitrine.runtime.logs import logger
-from vitrine.shards.records import Tombstone
-from vitrine.stream.log import EventLog, Position
+from vitrine.stream.log import Consumer, EventLog, Source, Stream
+
+Result = TypeVar("Result")
 
 _POLL_TIMEOUT_S: Final = 0.25
 _RETRY_S: Final = 0.5
-_ROLL_CHECK_S: Final = 0.5
-_MAX_PENDING_EVENTS: Final = 4096
-_RUNNING: Final = "running"
-
-
-@dataclass
-class Owned:
-    """One partition: its publisher, and what is embedded but not committed yet. `halted`: why it stopped for good;
-    `trouble`: why its last commit failed, to be tried again."""
-
-    number: int
-    publisher: Publisher
-    pending: list[Outcome] = field(default_factory=list)
-    caught_up_us: int = 0
-    last_commit_s: float = 0.0
-    halted: str = ""
-    trouble: str = ""
-    rolling: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-@dataclass(frozen=True)
-class _Batch:
-    outcomes: Sequence[Outcome]
-    caught_up_us: int | None
+_SURVEY_S: Final = 1.0
+# How often it is asked whether the topics are still the same: it takes a request or two.
+_CHECK_S: Final = 10.0
 
 
 class Pipeline:
-    """Reads, embeds, commits and rolls the partitions of one indexer."""
+    """Reads for the partitions that the log assigns to this indexer."""
 
     def __init__(
-        self, log: EventLog, embedding: Embedding, publishers: dict[int, Publisher], settings: IndexerSettings
+        self,
+        log: EventLog,
+        index: IndexSettings,
+        claims: Callable[[int], Claim],
+        embedding: Embedding,
+        settings: IndexerSettings,
     ) -> None:
-        self.owned = {number: Owned(number, publisher) for number, publisher in publishers.items()}
+        self.partitions: dict[int, Partition] = {}
         self._log = log
+        self._index = index
+        self._claims = claims
         self._embedding = embedding
         self._settings = settings
-        self._consumer = log.consumer(publishers)
-        # One batch is embedded while the one before it waits for its commit: more would only hold memory.
-        self._embedded: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
+        # A consumer is not thread safe: all of its calls are made by this one.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._moved: dict[Source, tuple[int, float]] = {}
+        self._stalled = False
+        self._joining = True
 
     def not_ready(self) -> str | None:
-        """An indexer is ready while at least one of its partitions moves."""
-        states = {number: self.state(number) for number in self.owned}
-        if any(state == _RUNNING for state in states.values()):
+        """An indexer is ready while at least one of its partitions moves, or others have them all."""
+        if self._joining:
+            return "no partition is assigned yet"
+        states = {number: partition.state for number, partition in self.partitions.items()}
+        if not states or any(state == RUNNING for state in states.values()):
             return None
         return "; ".join(f"partition {number}: {state}" for number, state in states.items())
 
-    def state(self, number: int) -> str:
-        """ "running", or why the partition waits or has stopped."""
-        owned = self.owned[number]
-        waiting = owned.trouble or self._embedding.waiting_for
-        return owned.halted or (f"waiting: {waiting}" if waiting else _RUNNING)
+    def partition(self, number: int) -> Partition:
+        """Raises InvalidArgument if it is not this indexer's."""
+        if number not in self.partitions:
+            raise InvalidArgument("partition", f"partition {number} is not owned here")
+        return self.partitions[number]
 
-    async def read_and_embed(self) -> None:
-        """From the manifests' offsets on, until cancelled."""
-        for owned in self.owned.values():
-            try:
-                self._consumer.seek(Position(owned.number, owned.publisher.manifest.next_offset))
-            except StreamGap as error:
-                self._halt(owned, error)
-        source = Source(self._consumer, self._settings.batch_events)
-        while True:
-            halted = [owned.number for owned in self.owned.values() if owned.halted]
-            try:
-                read = await asyncio.to_thread(source.read, _POLL_TIMEOUT_S, halted)
-            except Unavailable as error:
-                logger().warning("log cannot be read", reason=str(error))
-                await asyncio.sleep(_RETRY_S)
-                continue
-            outcomes = await self._embedding.outcomes(read.incoming)
-            await self._embedded.put(_Batch(outcomes, read.caught_up_us))
-
-    async def commit(self) -> None:
-        """Commits what is embedded: at once after a quiet time, then at most every `commit_interval_s`."""
-        while True:
-            await self._take_next()
-            due = [owned for owned in self.owned.values() if not owned.halted and self._due(owned)]
-            await asyncio.gather(*(self._commit(owned) for owned in due))
-
-    async def roll(self) -> None:
-        """Rolls and compacts what is due, one partition after the other, until cancelled."""
-        while True:
-            for owned in self.owned.values():
-                if not owned.halted:
-                    await self.roll_partition(owned, now=False)
-            await asyncio.sleep(_ROLL_CHECK_S)
-
-    async def collect(self) -> None:
-        """Removes what nothing needs any more, now and then, until cancelled."""
-        while True:
-            await asyncio.sleep(self._settings.collect_interval_s)
-            for owned in self.owned.values():
-                if owned.halted:
-                    continue
-                try:
-                    manifests, shards = await asyncio.to_thread(owned.publisher.collect)
-                except (Unavailable, CorruptManifest) as error:
-                    logger().warning("collection failed, to be tried again", partition=owned.number, reason=str(error))
-                    continue
-                metrics.COLLECTED.labels("manifest").inc(manifests)
-                metrics.COLLECTED.labels("shard").inc(shards)
-
-    async def roll_partition(self, owned: Owned, now: bool) -> int:
-        """Rolls what is due (`now`: everything fresh). Returns the fresh rows that are rolled now."""
-        rolled, roll_now = 0, now
-        async with owned.rolling:
+    async def read(self) -> None:
+        """Reads and hands on until cancelled."""
+        consumer = await self._called(self._log.consumer)
+        try:
             while True:
+                if self._stalled:
+                    await self._given_up(list(self.partitions))
+                    await self._called(consumer.close)
+                    consumer = await self._called(self._log.consumer)
+                    self._stalled = False
                 try:
-                    run = await asyncio.to_thread(owned.publisher.run_due, self._settings, roll_now, now)
-                    if run is None:
-                        break
-                    rolled += await asyncio.to_thread(owned.publisher.roll, run)
-                except (Fenced, CorruptManifest) as error:
-                    self._halt(owned, error)
-                    break
-                except (Unavailable, CorruptShard) as error:
-                    logger().error("roll failed, to be tried again", partition=owned.number, reason=str(error))
+                    await self._turn(consumer)
+                except Unavailable as error:
+                    logger().warning("log cannot be read", reason=str(error))
                     await asyncio.sleep(_RETRY_S)
-                    break
-                # What comes in while a roll goes on is not waited for: it might never end.
-                roll_now = False
-        return rolled
+        finally:
+            self._thread.submit(consumer.close)
+            self._thread.shutdown(wait=True)
 
-    async def _take_next(self) -> None:
-        """Takes the next embedded batch, unless commits fall behind: then what waits is not added to."""
-        if sum(len(owned.pending) for owned in self.owned.values()) >= _MAX_PENDING_EVENTS:
-            await asyncio.sleep(self._until_due_s())
-            return
+    async def survey(self) -> None:
+        """Where the log ends, whether it is still the same, and whether what is read moves; until cancelled."""
+        checked_s = time.monotonic()
+        while True:
+            await asyncio.sleep(_SURVEY_S)
+            try:
+                if time.monotonic() - checked_s > _CHECK_S:
+                    checked_s = time.monotonic()
+                    await asyncio.to_thread(self._log.check)
+                await self._survey()
+            except StreamGap as error:
+                for partition in self.partitions.values():
+                    if not partition.halted:
+                        partition.halt(error)
+            except Unavailable as error:
+                logger().warning("log cannot be surveyed", reason=str(error))
+
+    async def _turn(self, consumer: Consumer) -> None:
+        await self._follow(await self._called(consumer.assigned))
+        for partition in self.partitions.values():
+            if (error := partition.failed()) is not None:
+                raise error
+            if partition.to_seek and not partition.halted:
+                await self._sought(consumer, partition)
+        read = [
+            Source(number, stream) for number, entry in self.partitions.items() if entry.is_read for stream in Stream
+        ]
+        paused = {source for partition in self.partitions.values() for source in partition.paused_sources()}
+        reader = Reader(consumer, self._index, self._settings.batch_events)
         try:
-            batch = await asyncio.wait_for(self._embedded.get(), self._until_due_s())
-        except TimeoutError:
+            found = await self._called(reader.read, _POLL_TIMEOUT_S, read, paused)
+        except StreamGap as error:
+            for partition in self.partitions.values():
+                if error.partition in (None, partition.number):
+                    partition.halt(error)
             return
-        for outcome in batch.outcomes:
-            self.owned[outcome.record.position.partition].pending.append(outcome)
-        if batch.caught_up_us is not None:
-            for owned in self.owned.values():
-                owned.caught_up_us = batch.caught_up_us
+        by_source: dict[Source, list[Incoming]] = {}
+        for entry in found.incoming:
+            by_source.setdefault(entry.record.source, []).append(entry)
+        for source, reached in found.reached.items():
+            partition = self.partitions[source.partition]
+            if partition.is_read:
+                partition.take(by_source.get(source, []), source.stream, reached)
+        published = [place for entry in self.partitions.values() if entry.is_read for place in entry.offsets()]
+        await self._called(consumer.published, published)
 
-    def _due(self, owned: Owned) -> bool:
-        since_s = time.monotonic() - owned.last_commit_s
-        if owned.pending:
-            return since_s >= self._settings.commit_interval_s
-        return owned.caught_up_us > 0 and since_s >= self._settings.heartbeat_s
+    async def _follow(self, assigned: Mapping[int, int]) -> None:
+        """Gives up what is not assigned any more, or anew, and claims what is."""
+        await self._given_up([n for n, entry in self.partitions.items() if assigned.get(n) != entry.assignment])
+        for number, assignment in assigned.items():
+            if number not in self.partitions:
+                claim = self._claims(number)
+                partition = Partition(number, assignment, claim, self._log, self._embedding, self._settings)
+                partition.start()
+                self.partitions[number] = partition
+                self._joining = False
 
-    def _until_due_s(self) -> float:
-        """Until the first partition with something to commit is due."""
-        pending = [owned for owned in self.owned.values() if owned.pending and not owned.halted]
-        now_s = time.monotonic()
-        waits = [owned.last_commit_s + self._settings.commit_interval_s - now_s for owned in pending]
-        return max(0.001, min(waits, default=self._settings.heartbeat_s))
+    async def _given_up(self, numbers: list[int]) -> None:
+        for number in numbers:
+            await self.partitions.pop(number).stop()
 
-    async def _commit(self, owned: Owned) -> None:
-        outcomes, owned.pending = owned.pending, []
-        letters = [outcome.dead_letter for outcome in outcomes if outcome.dead_letter]
-        changes = [outcome.change for outcome in outcomes if outcome.change]
-        manifest = owned.publisher.manifest
-        next_offset = outcomes[-1].record.position.offset + 1 if outcomes else manifest.next_offset
-        index_time_us = max(owned.caught_up_us, outcomes[-1].record.append_time_us if outcomes else 0)
+    async def _sought(self, consumer: Consumer, partition: Partition) -> None:
         try:
-            with metrics.COMMIT_SECONDS.time():
-                # The offset moves only after what it passes over is safe with the dead letters.
-                if letters:
-                    await asyncio.to_thread(self._log.put_dead_letters, letters)
-                await asyncio.to_thread(owned.publisher.commit, changes, next_offset, index_time_us)
-        except (Fenced, CorruptManifest) as error:
-            self._halt(owned, error)
+            for place in partition.offsets():
+                await self._called(consumer.seek, place)
+        except StreamGap as error:
+            partition.halt(error)
             return
-        except (Unavailable, CorruptShard) as error:
-            logger().error("commit failed, to be tried again", partition=owned.number, reason=str(error))
-            owned.pending = [*outcomes, *owned.pending]
-            owned.trouble = str(error)
-            metrics.COMMITS_FAILED.labels(owned.number).inc()
-            await asyncio.sleep(_RETRY_S)
-            return
-        owned.last_commit_s = time.monotonic()
-        owned.trouble = ""
-        _measure(owned, outcomes, len(letters))
-        metrics.LAG.labels(owned.number).set(await asyncio.to_thread(self._log.end_offset, owned.number) - next_offset)
+        partition.sought()
 
-    def _halt(self, owned: Owned, error: Exception) -> None:
-        owned.halted = str(error)
-        metrics.RUNNING.labels(owned.number).set(0)
-        logger().error("partition halted", partition=owned.number, reason=str(error))
+    async def _survey(self) -> None:
+        read = {number: entry for number, entry in self.partitions.items() if entry.is_read}
+        sources = [Source(number, stream) for number in read for stream in Stream]
+        asked_us = time.time_ns() // 1_000
+        ends = await asyncio.to_thread(self._log.end_offsets, sources) if sources else {}
+        for number, partition in read.items():
+            if self.partitions.get(number) is partition and partition.is_read:
+                partition.surveyed(ends, asked_us)
+                self._watch(partition, ends)
 
+    def _watch(self, partition: Partition, ends: Mapping[Source, int]) -> None:
+        """A consumer that stands still though there is more is made anew, and it is said."""
+        stands_still = False
+        for source, polled in partition.polled().items():
+            before, since_s = self._moved.get(source, (-1, 0.0))
+            idle = polled >= ends[source] or source in partition.paused_sources()
+            if idle or polled != before:
+                self._moved[source] = (polled, time.monotonic())
+            elif time.monotonic() - since_s > self._settings.stall_s:
+                stands_still = True
+                del self._moved[source]
+        metrics.STALLED.labels(partition.number).set(stands_still)
+        if stands_still:
+            logger().error("consumer stands still though the log grows; made anew", partition=partition.number)
+            self._stalled = True
 
-def _measure(owned: Owned, outcomes: Iterable[Outcome], letters: int) -> None:
-    now_us = time.time_ns() // 1_000
-    metrics.RUNNING.labels(owned.number).set(1)
-    metrics.NEXT_OFFSET.labels(owned.number).set(owned.publisher.manifest.next_offset)
-    metrics.DEAD_LETTERS.labels(owned.number).inc(letters)
-    for outcome in outcomes:
-        if outcome.change is not None:
-            kind = "delete" if isinstance(outcome.change, Tombstone) else "upsert"
-            metrics.EVENTS.labels(owned.number, kind).inc()
-            metrics.FRESHNESS_SECONDS.observe((now_us - outcome.record.append_time_us) / 1e6)
+    async def _called(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)

@@ -1,26 +1,50 @@
-"""Step 4: shards and the offset they reach, published together; rolled shards, in the place of what they merge."""
+"""Step 4: shards and the offsets they reach, published together; rolled shards, in the place of what they merge."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from services.indexer import metrics
-from services.indexer.build import build_fresh, merge_fresh
-from services.indexer.compact import DEAD_SHARE, Run, build_rolled, chosen_run
-from services.indexer.settings import IndexerSettings
+from services.indexer.build import Versioned, build_fresh, merge_fresh, newest
+from services.indexer.compact import DEAD_SHARE, RollRules, Run, build_rolled, chosen_run
 from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
-from vitrine.index.ownership import PartitionOwner
+from vitrine.index.ownership import Offsets, PartitionOwner
 from vitrine.index.retention import Collector
 from vitrine.index.settings import IndexSettings
 from vitrine.index.shelf import Shelf
-from vitrine.shards.records import Change
+from vitrine.runtime import failpoints
+from vitrine.runtime.errors import CorruptShard, InvalidArgument, NotFound, Unavailable
+from vitrine.runtime.logs import logger
+from vitrine.shards.lookup import newest_live, newest_mention
+from vitrine.shards.records import Change, LiveVersion, ProductVersion
+from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
+
+NewestOf = Callable[[Sequence[Shard], str], Change | LiveVersion | None]
 
 # The next commit after this many merges them: a searcher opens, and a manifest lists, no more.
 MAX_FRESH_SHARDS: Final = 16
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one commit brings, and how far it reaches: the first offsets of both streams that are not in it.
+
+    index_time_us, synced_us, sampled_append_us: as in Manifest.
+    """
+
+    changes: Sequence[Change] = ()
+    live: Sequence[LiveVersion] = ()
+    next_offset: int = 0
+    next_live_offset: int = 0
+    index_time_us: int = 0
+    synced_us: int = 0
+    sampled_append_us: tuple[int, ...] = ()
 
 
 class Publisher:
@@ -34,36 +58,118 @@ class Publisher:
         self._rolling: Run | None = None
         self._survey: Snapshot | None = None
         self._surveyed_s = time.monotonic()
+        self._open: dict[str, Shard] = {}
         # Guards the manifest: held while one is published, never while a roll is built.
         self._lock = threading.Lock()
         self._last_change_s = time.monotonic()
         self._oldest_fresh_s: float | None = time.monotonic() if self._fresh_count() else None
 
     @staticmethod
-    def claim(index: IndexSettings, log: ManifestLog, shelf: Shelf, log_id: str) -> Publisher:
-        """Takes the partition. Raises StreamGap, Fenced, StoreUnavailable."""
+    def claim(
+        index: IndexSettings, log: ManifestLog, shelf: Shelf, log_id: str, begin_at: Offsets | None = None
+    ) -> Publisher:
+        """Takes the partition. Blocks. Raises StreamGap, Fenced, StoreUnavailable, CorruptManifest.
+
+        `begin_at`: where to go on in a log that is not the one it was indexed from, which is refused otherwise.
+        """
         shelf.clear_scratch()
-        return Publisher(index, PartitionOwner.claim(log, log_id), shelf, Collector(log, shelf))
+        with failpoints.step("claim"):
+            owner = PartitionOwner.claim(log, log_id, begin_at=begin_at)
+        publisher = Publisher(index, owner, shelf, Collector(log, shelf))
+        publisher.open_shards()
+        return publisher
 
     @property
     def manifest(self) -> Manifest:
         return self._owner.manifest
 
-    def commit(self, changes: Sequence[Change], next_offset: int, index_time_us: int) -> None:
-        """Publishes `changes` and `next_offset` together. Blocks. Raises Fenced, StoreUnavailable.
+    def open_shards(self) -> None:
+        """Opens what the manifest names, to look products up in. One that is damaged is left out, and said. Blocks."""
+        entries = self.manifest.shards
+        self._shelf.hold(entries)
+        found = {}
+        for entry in entries:
+            try:
+                found[entry.shard_id] = self._open.get(entry.shard_id) or self._shelf.open(entry)
+            except (CorruptShard, Unavailable) as error:
+                logger().error("shard not opened", partition=self.manifest.partition, reason=str(error))
+        self._open = found
 
+    def known(self, product_ids: Iterable[str]) -> dict[str, ProductVersion]:
+        """Those of the products that have images in the index now, with their vectors. Blocks."""
+        shards = self._opened(self.manifest.shards)
+        found = {product_id: newest_mention(shards, product_id) for product_id in product_ids}
+        return {name: version for name, version in found.items() if isinstance(version, ProductVersion)}
+
+    def commit(self, commit: Commit) -> int:
+        """Publishes shards and offsets together. Blocks. Raises Fenced, StoreUnavailable, CorruptShard.
+
+        Returns how many changes were left out because the index holds newer ones: events published again, too late.
         A commit that failed may be tried again: until the manifest is there nothing has happened.
         """
-        with self._lock:
+        with self._lock, failpoints.step("commit"):
+            changes, live = newest(commit.changes), newest(commit.live)
+            late = self._late(changes, self.manifest.next_offset, newest_mention)
+            late_live = self._late(live, self.manifest.next_live_offset, newest_live)
+            changes = [change for change in changes if change.product_id not in late]
+            live = [version for version in live if version.product_id not in late_live]
             shards = list(self.manifest.shards)
-            if changes:
-                folder = build_fresh(changes, self._index.dim, self._index.model_id, self._shelf.scratch)
-                shards.append(self._shelf.put(folder))
+            if changes or live:
+                folder = build_fresh(changes, live, self._index.dim, self._index.model_id, self._shelf.scratch)
+                shards.append(self._put(folder))
                 shards = self._few_enough(shards)
-            self._owner.publish(shards, next_offset, index_time_us)
-            if changes:
+            self._owner.publish(
+                shards=tuple(shards),
+                next_offset=commit.next_offset,
+                next_live_offset=commit.next_live_offset,
+                index_time_us=commit.index_time_us,
+                synced_us=commit.synced_us,
+                sampled_append_us=commit.sampled_append_us,
+            )
+            if changes or live:
+                self.open_shards()
                 self._last_change_s = time.monotonic()
                 self._oldest_fresh_s = self._oldest_fresh_s or self._last_change_s
+            return len(late) + len(late_live)
+
+    def roll_back(self, version: int) -> None:
+        """Makes an older manifest current again, and pauses the partition. Blocks.
+
+        Raises NotFound, CorruptManifest, CorruptShard, Fenced, StoreUnavailable.
+        """
+        with self._lock:
+            old = self._owner.manifest_at(version)
+            if old is None:
+                raise NotFound(f"version: there is no manifest {version} of partition {self.manifest.partition}")
+            for entry in old.shards:
+                self._shelf.open(entry)
+            self._owner.publish(
+                shards=old.shards,
+                next_offset=old.next_offset,
+                next_live_offset=old.next_live_offset,
+                index_time_us=old.index_time_us,
+                synced_us=old.synced_us,
+                paused=f"rolled back to manifest {version}",
+            )
+            self.open_shards()
+
+    def resume(self, skip_to: int | None = None, skip_live_to: int | None = None) -> None:
+        """Ends a pause. What is skipped is never read. Blocks. Raises InvalidArgument, Fenced, StoreUnavailable."""
+        with self._lock:
+            manifest = self.manifest
+            for field, offset, least in (
+                ("skip_to", skip_to, manifest.next_offset),
+                ("skip_live_to", skip_live_to, manifest.next_live_offset),
+            ):
+                if offset is not None and offset < least:
+                    raise InvalidArgument(field, f"{offset} lies before {least}: to read again, roll back")
+            self._owner.publish(
+                paused="",
+                next_offset=manifest.next_offset if skip_to is None else skip_to,
+                next_live_offset=manifest.next_live_offset if skip_live_to is None else skip_live_to,
+                # Who skips takes the index for complete as it is then.
+                synced_us=manifest.synced_us if skip_to is None and skip_live_to is None else time.time_ns() // 1_000,
+            )
 
     def collect(self) -> tuple[int, int]:
         """Removes manifests and shards that nothing needs. Returns how many of each. Blocks.
@@ -72,7 +178,7 @@ class Publisher:
         """
         return self._collector.collect()
 
-    def run_due(self, settings: IndexerSettings, roll_now: bool, survey_now: bool) -> Run | None:
+    def run_due(self, rules: RollRules, roll_now: bool, survey_now: bool) -> Run | None:
         """What should be rolled or compacted, if anything. Blocks.
 
         `roll_now`: everything fresh should be rolled. `survey_now`: dead rows should be counted, however recently
@@ -80,14 +186,14 @@ class Publisher:
         """
         idle_s = time.monotonic() - self._last_change_s
         age_s = time.monotonic() - self._oldest_fresh_s if self._oldest_fresh_s else 0.0
-        fresh_rows = sum(entry.rows for entry in self.manifest.shards if entry.kind == "fresh")
-        due = (
-            roll_now
-            or fresh_rows >= settings.roll_rows
-            or (fresh_rows >= settings.roll_idle_rows and idle_s >= settings.roll_idle_s)
-            or age_s >= settings.roll_age_s
-        )
-        return chosen_run(self.manifest.shards, due) or self._mostly_dead(settings.survey_interval_s, survey_now)
+        fresh = [entry for entry in self.manifest.shards if entry.kind == "fresh"]
+        due = roll_now or rules.due(fresh, idle_s, age_s)
+        return chosen_run(self.manifest.shards, due) or self._mostly_dead(rules.survey_interval_s, survey_now)
+
+    def everything(self) -> Run | None:
+        """All shards as one run, or None if there is nothing to gain."""
+        entries = self.manifest.shards
+        return Run(entries) if entries and (len(entries) > 1 or entries[0].kind == "fresh") else None
 
     def _mostly_dead(self, interval_s: float, now: bool) -> Run | None:
         """A rolled shard of which too much is dead, looked for now and then: it takes all shards, open."""
@@ -95,10 +201,10 @@ class Publisher:
             return None
         self._surveyed_s = time.monotonic()
         entries = self.manifest.shards
-        if not any(entry.kind == "rolled" for entry in entries):
+        if not any(entry.kind == "rolled" and entry.rows for entry in entries):
             return None
         known = {live.shard.facts.shard_id: live.shard for live in self._survey.shards} if self._survey else {}
-        shards = [known.get(entry.shard_id) or self._shelf.open(entry) for entry in entries]
+        shards = [known.get(entry.shard_id) or self._opened_one(entry) for entry in entries]
         self._survey = Snapshot.of(shards, self._index.dim, time.time_ns() // 1_000, self._survey)
         for entry, live in zip(entries, self._survey.shards, strict=True):
             if entry.kind == "rolled" and live.live_share < 1 - DEAD_SHARE and entry.rows:
@@ -108,7 +214,7 @@ class Publisher:
     def roll(self, run: Run) -> int:
         """Builds one rolled shard from `run` and publishes it in the run's place. Blocks.
 
-        Returns the fresh rows that are now rolled; 0 if the run changed meanwhile and the work was thrown away.
+        Returns the rows that were rewritten; 0 if the run changed meanwhile and the work was thrown away.
         """
         with self._lock:
             place = self._place_of(run)
@@ -117,10 +223,14 @@ class Publisher:
             self._rolling = run
             entries = self.manifest.shards[place:]
         try:
-            folders = [self._shelf.folder(entry) for entry in entries]
-            with metrics.ROLL_SECONDS.time():
-                built = build_rolled(folders, len(run.entries), place == 0, self._index, self._shelf.scratch)
-            return self._put_in_place(run, self._shelf.put(built))
+            with failpoints.step("roll" if run.fresh else "compact"), self._shelf.holding(entries):
+                folders = [self._shelf.folder(entry) for entry in entries]
+                with metrics.ROLL_SECONDS.time():
+                    built = build_rolled(folders, len(run.entries), place == 0, self._index, self._shelf.scratch)
+                rolled = self._put(built)
+                # Opened, which reads all of it, before it is published: no commit waits for that.
+                self._open = {**self._open, rolled.shard_id: self._shelf.open(rolled)}
+                return self._put_in_place(run, rolled)
         finally:
             self._rolling = None
 
@@ -130,12 +240,24 @@ class Publisher:
             if place is None:
                 return 0
             # Where everything in the run was dead and nothing older is left to hide, nothing takes its place.
-            kept = (rolled,) if rolled.rows or rolled.tombstones else ()
-            replaced = (*shards[:place], *kept, *shards[place + len(run.entries) :])
-            self._owner.publish(replaced, self.manifest.next_offset, self.manifest.index_time_us)
+            kept = (rolled,) if rolled.rows or rolled.tombstones or rolled.live_rows else ()
+            self._owner.publish(shards=(*shards[:place], *kept, *shards[place + len(run.entries) :]))
+            self.open_shards()
             self._oldest_fresh_s = time.monotonic() if self._fresh_count() else None
         metrics.ROLLS.labels("roll" if run.fresh else "compaction").inc()
-        return sum(entry.rows for entry in run.entries if entry.kind == "fresh")
+        return sum(entry.rows + entry.live_rows for entry in run.entries)
+
+    def _late(self, changes: Sequence[Versioned], next_offset: int, newest_of: NewestOf) -> set[str]:
+        """Products whose change is an event published again, of which the index holds something newer.
+
+        Raises CorruptShard: without all shards it cannot be told.
+        """
+        again = [change for change in changes if change.log_offset < next_offset]
+        if not again:
+            return set()
+        shards = [self._opened_one(entry) for entry in self.manifest.shards]
+        found = [(change, newest_of(shards, change.product_id)) for change in again]
+        return {change.product_id for change, held in found if held and held.log_offset > change.log_offset}
 
     def _place_of(self, run: Run) -> int | None:
         """Where the run begins in the manifest, or None if it is no longer there as it was."""
@@ -151,9 +273,20 @@ class Publisher:
             first -= 1
         if len(shards) - first <= MAX_FRESH_SHARDS:
             return shards
-        opened = [self._shelf.open(entry) for entry in shards[first:]]
+        opened = [self._opened_one(entry) for entry in shards[first:]]
         folder = merge_fresh(opened, self._index.model_id, first == 0, self._shelf.scratch)
-        return [*shards[:first], self._shelf.put(folder)]
+        return [*shards[:first], self._put(folder)]
+
+    def _put(self, folder: Path) -> ShardEntry:
+        with failpoints.step("write"):
+            return self._shelf.put(folder)
+
+    def _opened(self, entries: Iterable[ShardEntry]) -> list[Shard]:
+        known = self._open
+        return [known[entry.shard_id] for entry in entries if entry.shard_id in known]
+
+    def _opened_one(self, entry: ShardEntry) -> Shard:
+        return self._open.get(entry.shard_id) or self._shelf.open(entry)
 
     def _fresh_count(self) -> int:
         return sum(entry.kind == "fresh" for entry in self.manifest.shards)

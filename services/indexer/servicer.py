@@ -3,41 +3,84 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+from services.indexer.partition import Partition
 from services.indexer.pipeline import Pipeline
+from services.indexer.upkeep import Upkeep
 from vitrine.runtime.context import Context
-from vitrine.runtime.errors import InvalidArgument, UnknownIndex
-from vitrine.stream.log import EventLog
+from vitrine.runtime.errors import FailedPrecondition, InvalidArgument, UnknownIndex
+from vitrine.stream.log import EventLog, Source, Stream
 from vitrine.v1 import indexer_pb2 as pb
 from vitrine.v1 import indexer_pb2_grpc
 
 
 class IndexerServicer(indexer_pb2_grpc.IndexerServicer):
-    def __init__(self, pipeline: Pipeline, log: EventLog, index: str) -> None:
+    def __init__(self, pipeline: Pipeline, upkeep: Upkeep, log: EventLog, index: str) -> None:
         self._pipeline = pipeline
+        self._upkeep = upkeep
         self._log = log
         self._index = index
 
     async def Roll(self, request: pb.RollRequest, context: Context) -> pb.RollResponse:
+        chosen = self._chosen(request.index, request.partitions)
+        return pb.RollResponse(rows_rolled=sum([await self._upkeep.roll(entry, now=True) for entry in chosen]))
+
+    async def Compact(self, request: pb.CompactRequest, context: Context) -> pb.CompactResponse:
+        chosen = self._chosen(request.index, request.partitions)
+        return pb.CompactResponse(rows_rewritten=sum([await self._upkeep.compact(entry) for entry in chosen]))
+
+    async def Collect(self, request: pb.CollectRequest, context: Context) -> pb.CollectResponse:
+        chosen = self._chosen(request.index, request.partitions)
+        counts = [await self._upkeep.collect(entry) for entry in chosen]
+        return pb.CollectResponse(manifests=sum(one for one, _ in counts), shards=sum(two for _, two in counts))
+
+    async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.OwnedPartition:
+        partition = self._owned(request.index, request.partition)
+        await partition.roll_back(request.version)
+        return await self._status(partition)
+
+    async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.OwnedPartition:
         self._check(request.index)
-        wanted = list(request.partitions) or list(self._pipeline.owned)
-        for number in wanted:
-            if number not in self._pipeline.owned:
-                raise InvalidArgument("partitions", f"partition {number} is not owned here")
-        rolled = [await self._pipeline.roll_partition(self._pipeline.owned[number], now=True) for number in wanted]
-        return pb.RollResponse(rows_rolled=sum(rolled))
+        partition = self._pipeline.partition(request.partition)
+        if partition.publisher is not None and not partition.halted and not partition.publisher.manifest.paused:
+            raise FailedPrecondition(f"partition {partition.number} is neither paused nor halted")
+        await partition.resume(
+            request.skip_to if request.HasField("skip_to") else None,
+            request.skip_live_to if request.HasField("skip_live_to") else None,
+        )
+        return await self._status(partition)
 
     async def GetStatus(self, request: pb.IndexerStatusRequest, context: Context) -> pb.IndexerStatusResponse:
         self._check(request.index)
-        response = pb.IndexerStatusResponse()
-        for number, owned in self._pipeline.owned.items():
-            response.partitions.add(
-                partition=number,
-                next_offset=owned.publisher.manifest.next_offset,
-                end_offset=await asyncio.to_thread(self._log.end_offset, number),
-                state=self._pipeline.state(number),
-            )
-        return response
+        partitions = self._pipeline.partitions.values()
+        return pb.IndexerStatusResponse(partitions=[await self._status(partition) for partition in partitions])
+
+    async def _status(self, partition: Partition) -> pb.OwnedPartition:
+        status = pb.OwnedPartition(partition=partition.number, state=partition.state)
+        catalogue, live = (Source(partition.number, stream) for stream in (Stream.CATALOGUE, Stream.LIVE))
+        ends = await asyncio.to_thread(self._log.end_offsets, [catalogue, live])
+        status.end_offset, status.end_live_offset = ends[catalogue], ends[live]
+        if partition.publisher is not None:
+            manifest = partition.publisher.manifest
+            status.next_offset, status.next_live_offset = manifest.next_offset, manifest.next_live_offset
+            status.version = manifest.version
+        return status
+
+    def _chosen(self, index: str, numbers: Sequence[int]) -> list[Partition]:
+        self._check(index)
+        owned = self._pipeline.partitions
+        for number in numbers:
+            if number not in owned:
+                raise InvalidArgument("partitions", f"partition {number} is not owned here")
+        return [self._owned(index, number) for number in numbers or list(owned)]
+
+    def _owned(self, index: str, number: int) -> Partition:
+        self._check(index)
+        partition = self._pipeline.partition(number)
+        if partition.publisher is None:
+            raise FailedPrecondition(f"partition {number}: {partition.state}")
+        return partition
 
     def _check(self, index: str) -> None:
         if index not in ("", self._index):

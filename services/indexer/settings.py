@@ -8,20 +8,38 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from vitrine.index.cache import DEFAULT_CACHE_BYTES
 from vitrine.index.settings import DEFAULT_INDEX
-from vitrine.runtime.settings import ServerSettings
+from vitrine.stream.opening import DEFAULT_GROUP, StreamSettings
 
 
-class IndexerSettings(ServerSettings):
+class IndexerSettings(StreamSettings):
     model_config = SettingsConfigDict(env_prefix="VITRINE_INDEXER_")
 
     store: Annotated[str, Field(description="where the index lies: a folder, s3://, gs:// or az://")]
-    stream: Annotated[Path, Field(description="SQLite file of the embedded log")]
     embedder: Annotated[str, Field(description="host:port")]
     index: str = DEFAULT_INDEX
-    partitions: Annotated[int, Field(ge=1, le=4096, description="fixed when the index is made")] = 2
+    retention: Annotated[
+        str, Field(pattern=r"^(0|[1-9][0-9]*[smhd])$", description="how long after its event_time a product is found")
+    ] = "90d"
     recall_target: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
     cache: Annotated[Path, Field(description="folder for shards of a remote store")] = Path("run/cache")
+    cache_bytes: Annotated[int, Field(ge=0, description="most that copied shards may take there; 0 = no bound")] = (
+        DEFAULT_CACHE_BYTES
+    )
+
+    kafka_group: Annotated[str, Field(min_length=1, description="consumer group of this index's indexers")] = (
+        DEFAULT_GROUP
+    )
+    kafka_group_instance_id: Annotated[
+        str, Field(description="this member's name across restarts, the pod's: a restart then moves no partition")
+    ] = ""
+    kafka_session_timeout_s: Annotated[
+        float, Field(ge=1, description="an indexer silent for longer loses its partitions")
+    ] = 30.0
+    stall_s: Annotated[
+        float, Field(gt=0, description="a consumer that stands still for longer though the log grows is made anew")
+    ] = 60.0
 
     commit_interval_s: Annotated[float, Field(gt=0, description="longest time an embedded event waits")] = 1.0
     heartbeat_s: Annotated[float, Field(gt=0, description="how often an idle partition says it is up to date")] = 10.0
@@ -42,3 +60,9 @@ class IndexerSettings(ServerSettings):
     ] = ()
     uri_allow_private: Annotated[bool, Field(description="allow URIs on private addresses")] = False
     uri_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+    @property
+    def retention_s(self) -> float:
+        """0: for ever."""
+        number, unit = self.retention[:-1], self.retention[-1]
+        return float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit] if number else 0.0

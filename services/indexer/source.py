@@ -1,51 +1,102 @@
-"""Step 1: records of the log, decoded or refused."""
+"""Step 1: records of the log, decoded and judged by the index's rules, or refused."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
+from vitrine.index.settings import IndexSettings
+from vitrine.runtime import failpoints
 from vitrine.runtime.errors import InvalidArgument
 from vitrine.stream import codec
-from vitrine.stream.events import Delete, Event
-from vitrine.stream.log import Consumer, Record
+from vitrine.stream.events import Delete, Event, LiveUpdate, Upsert
+from vitrine.stream.log import CONTENT_TYPE, JSON, REPLAYED_OFFSET, Consumer, Record, Source, Stream
+from vitrine.stream.partitioning import partition_of
+
+# Clocks of publishers may be this far ahead of the log's. An event dated later would outlive its retention.
+MAX_AHEAD_US: Final = 3600 * 1_000_000
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A record and what it says, or why it says nothing."""
+    """A record and what it says, or why it says nothing.
+
+    `log_offset` says what it is newer than: its own, or the one it had first if it is published again.
+    """
 
     record: Record
-    event: Event | None
+    event: Event | LiveUpdate | None
     refused: str = ""
+    log_offset: int = -1
 
 
 @dataclass(frozen=True)
 class Read:
-    """What one poll gave. `caught_up_us`: the log had nothing more when it was asked at this time; None: it had."""
+    """What one poll gave, and how far each source that was read has come: the first offset not polled yet."""
 
     incoming: list[Incoming]
-    caught_up_us: int | None
+    reached: dict[Source, int]
 
 
-class Source:
-    def __init__(self, consumer: Consumer, batch_events: int) -> None:
+class Reader:
+    """Polls the log. Runs in one thread."""
+
+    def __init__(self, consumer: Consumer, index: IndexSettings, batch_events: int) -> None:
         self._consumer = consumer
+        self._index = index
         self._batch_events = batch_events
 
-    def read(self, timeout_s: float, paused: Collection[int]) -> Read:
-        """The next events of all partitions that are not paused. Blocks. Raises StreamGap, Unavailable."""
-        asked_us = time.time_ns() // 1_000
-        records = self._consumer.poll(self._batch_events, timeout_s, paused)
-        # An empty poll waited and found nothing: everything appended before it began has been read.
-        return Read([_incoming(record) for record in records], asked_us if not records else None)
+    def read(self, timeout_s: float, reading: Collection[Source], paused: Collection[Source]) -> Read:
+        """The next events of `reading`, none of `paused`. Blocks. Raises StreamGap, Unavailable."""
+        with failpoints.step("read"):
+            records = self._consumer.poll(self._batch_events, timeout_s, paused)
+        now_us = time.time_ns() // 1_000
+        incoming = [judged(record, self._index, now_us) for record in records]
+        return Read(incoming, {source: self._consumer.next_offset(source) for source in reading})
 
 
-def _incoming(record: Record) -> Incoming:
-    if record.value is None:
-        return Incoming(record, Delete(record.key))
+def judged(record: Record, index: IndexSettings, now_us: int) -> Incoming:
+    """What `record` asks for. An upsert that has expired already only hides what came before it: it is a delete."""
     try:
-        return Incoming(record, codec.decode(record.value, record.key))
+        home = partition_of(record.key, index.partitions)
+        if home != record.position.partition:
+            found = f"belongs into partition {home} (murmur2), this is {record.position.partition}"
+            raise InvalidArgument("key", found)
+        log_offset = _log_offset(record)
+        event = _decoded(record)
+        if isinstance(event, Upsert):
+            event = _dated(event, record, index)
+            if event.expires_at_us is not None and event.expires_at_us <= now_us:
+                event = Delete(event.product_id, event.event_time_us)
+        return Incoming(record, event, log_offset=log_offset)
     except InvalidArgument as error:
         return Incoming(record, None, str(error))
+
+
+def _decoded(record: Record) -> Event | LiveUpdate:
+    decode = codec.decode if record.position.stream is Stream.CATALOGUE else codec.decode_live
+    kind = (record.header(CONTENT_TYPE) or b"").partition(b";")[0].strip().lower()
+    return decode(record.value, record.key, json=kind == JSON)
+
+
+def _log_offset(record: Record) -> int:
+    replayed = record.header(REPLAYED_OFFSET)
+    if replayed is None:
+        return record.position.offset
+    if not replayed.isdigit() or int(replayed) > record.position.offset:
+        raise InvalidArgument(REPLAYED_OFFSET, f"{replayed!r} is not an offset before {record.position.offset}")
+    return int(replayed)
+
+
+def _dated(event: Upsert, record: Record, index: IndexSettings) -> Upsert:
+    """With the times that count: when it happened, and when it is no longer found, retention included."""
+    event_time_us = record.append_time_us if event.event_time_us is None else event.event_time_us
+    if event_time_us > record.append_time_us + MAX_AHEAD_US:
+        ahead_s = (event_time_us - record.append_time_us) / 1e6
+        raise InvalidArgument("event_time", f"is {ahead_s:.0f} s ahead of the log; an hour is accepted")
+    ends = [] if event.expires_at_us is None else [event.expires_at_us]
+    if index.retention_s:
+        ends.append(event_time_us + int(index.retention_s * 1_000_000))
+    return replace(event, event_time_us=event_time_us, expires_at_us=min(ends, default=None))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from prometheus_client import REGISTRY
+
+from services.searcher.metrics import StoreRequests
 from services.searcher.servicer import SearcherServicer
 from services.searcher.settings import SearcherSettings
 from services.searcher.shard_set import ShardSet
@@ -13,7 +16,9 @@ from vitrine.v1 import searcher_pb2_grpc
 
 
 async def build(chosen: SearcherSettings) -> server.Service:
-    shard_set = ShardSet(Store.open(chosen.store), chosen)
+    store = Store.open(chosen.store)
+    REGISTRY.register(StoreRequests(store.requests))
+    shard_set = ShardSet(store, chosen)
     servicer = SearcherServicer(shard_set, Workers(chosen.threads or max(1, usable_cores() // 2)))
     return server.Service(
         name="searcher",

@@ -1,6 +1,13 @@
 """What a searcher reports."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from vitrine.runtime.metrics import SECONDS_BUCKETS
 
@@ -21,3 +28,36 @@ REFUSED_SHARDS = Counter(
     "vitrine_searcher_refused_shards", "Shards that failed their checks and were not opened", ["partition"]
 )
 REFUSED_MANIFESTS = Counter("vitrine_searcher_refused_manifests", "Manifests that failed their checksum", ["partition"])
+FROM_CACHE = Gauge(
+    "vitrine_searcher_from_cache",
+    "1 while a partition is served from this machine's copy, the store not having been read since the start",
+    ["partition"],
+)
+CACHE_BYTES = Gauge("vitrine_searcher_cache_bytes", "Size of the shards copied to this machine")
+CACHE_BOUND_BYTES = Gauge("vitrine_searcher_cache_bound_bytes", "What they may take; 0 = no bound")
+CACHE_SPARED_BYTES = Gauge(
+    "vitrine_searcher_cache_spared_bytes", "Size of those that are in use: where it exceeds the bound, they stay"
+)
+
+# Around the promise (1 s to commit, 0.2 s to be seen) fine; beyond it, only how bad it is.
+_FRESHNESS_BUCKETS: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 30.0, 60.0)
+FRESHNESS_SECONDS = Histogram(
+    "vitrine_searcher_freshness_seconds",
+    "Time from an event's append to the log to the first answer that can hold it",
+    buckets=_FRESHNESS_BUCKETS,
+)
+
+
+class StoreRequests(Collector):
+    """What was asked of the store, by operation. `requests`: a store's own count, read when metrics are."""
+
+    def __init__(self, requests: Mapping[str, int]) -> None:
+        self._requests = requests
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(
+            "vitrine_searcher_store_requests", "Requests to the object store", labels=["operation"]
+        )
+        for operation in ("get", "put", "head", "list", "delete"):
+            family.add_metric([operation], self._requests.get(operation, 0))
+        yield family

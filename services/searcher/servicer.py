@@ -12,12 +12,14 @@ import numpy as np
 from services.searcher import metrics
 from services.searcher.shard_set import ShardSet, View
 from services.searcher.workers import Workers
+from vitrine.attributes import Attributes
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.context import Context, remaining_s
 from vitrine.runtime.errors import InvalidArgument, Unavailable, UnknownIndex
 from vitrine.shards.records import Hit, ProductVersion
 from vitrine.shards.snapshot import best_hits
-from vitrine.stream.codec import set_attributes, timestamp
+from vitrine.stream.codec import position_from_message, set_attributes, timestamp
+from vitrine.stream.log import Position, Source
 from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import catalogue_pb2, searcher_pb2_grpc
 from vitrine.v1 import searcher_pb2 as pb
@@ -67,7 +69,8 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         for product_id, partition in homes.items():
             version = views[partition].snapshot.product(product_id) if partition in views else None
             if version is not None:
-                response.products.append(_product(version, partition, request.with_vectors))
+                live = views[partition].snapshot.live_attributes(product_id)
+                response.products.append(_product(version, live, partition, request.with_vectors))
         return response
 
     async def GetStatus(self, request: pb.SearcherStatusRequest, context: Context) -> pb.SearcherStatusResponse:
@@ -115,17 +118,19 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         context: Context,
     ) -> dict[int, str]:
         """Why partitions that did not reach `at_least` in time cannot answer."""
-        places: dict[int, int] = {}
+        places: dict[Source, Position] = {}
         for number, place in enumerate(at_least):
             if place.partition >= index.partitions:
                 raise InvalidArgument(f"at_least[{number}].partition", f"is not below {index.partitions}")
+            position = position_from_message(place)
+            source = Source(position.partition, position.stream)
             if place.partition in partitions:
-                places[place.partition] = max(places.get(place.partition, 0), place.offset)
+                places[source] = max(places.get(source, position), position)
         timeout_s = max(0.0, remaining_s(context, _NO_DEADLINE_S) - DEADLINE_MARGIN_S)
-        reached = await asyncio.gather(*(self._shard_set.reached(*place, timeout_s) for place in places.items()))
+        reached = await asyncio.gather(*(self._shard_set.reached(place, timeout_s) for place in places.values()))
         return {
-            partition: f"offset {offset} is not indexed yet"
-            for (partition, offset), there in zip(places.items(), reached, strict=True)
+            place.partition: f"{place.stream} offset {place.offset} is not indexed yet"
+            for place, there in zip(places.values(), reached, strict=True)
             if not there
         }
 
@@ -179,9 +184,10 @@ def _add_hits(target: pb.Hits, hits: Iterable[Hit]) -> None:
             category=hit.category,
         )
         set_attributes(message.attributes, hit.attributes)
+        set_attributes(message.live, hit.live)
 
 
-def _product(version: ProductVersion, partition: int, with_vectors: bool) -> pb.Product:
+def _product(version: ProductVersion, live: Attributes, partition: int, with_vectors: bool) -> pb.Product:
     product = pb.Product(
         product_id=version.product_id,
         category=version.category,
@@ -189,6 +195,7 @@ def _product(version: ProductVersion, partition: int, with_vectors: bool) -> pb.
         position=catalogue_pb2.LogPosition(partition=partition, offset=version.log_offset),
     )
     set_attributes(product.attributes, version.attributes)
+    set_attributes(product.live, live)
     for image in version.images:
         vector = to_wire(image.vector) if with_vectors else b""
         product.images.add(image_id=image.image_id, uri=image.uri, sha256=image.sha256, vector=vector)
@@ -202,6 +209,8 @@ def _status(partition: int, view: View) -> pb.PartitionStatus:
         partition=partition,
         version=view.manifest.version,
         next_offset=view.manifest.next_offset,
+        next_live_offset=view.manifest.next_live_offset,
+        paused=view.manifest.paused,
         rows_live=view.snapshot.rows_live,
         products_live=view.snapshot.products_live,
         index_time=timestamp(view.manifest.index_time_us),
@@ -216,5 +225,6 @@ def _status(partition: int, view: View) -> pb.PartitionStatus:
             tombstones=facts.tombstones,
             method=facts.plan.method,
             recall_at_10=facts.plan.recall_at(10),
+            live_rows=facts.live_rows,
         )
     return status

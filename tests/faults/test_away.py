@@ -65,7 +65,7 @@ def test_without_an_embedder_nothing_is_lost_and_other_searches_go_on(shop: Shop
     new = [upsert(f"embedder-{number}", shop.products[number].pictures[0]) for number in range(20)]
     positions = published(client, new)
     eventually(lambda: all(state.startswith("waiting: embedder") for state in _states(shop)))
-    assert metric(indexer, "vitrine_indexer_waiting") == 1
+    assert metric(indexer, "vitrine_indexer_waiting") == 2, "both partitions wait"
     with refused("UNAVAILABLE", "embedder"):
         shop.calls.search.Search(gateway_pb2.SearchRequest(image=shop.products[0].pictures[0]), timeout=5)
     assert set(stock) <= set(all_found(client))

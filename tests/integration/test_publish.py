@@ -156,7 +156,7 @@ def test_dead_letters_can_be_asked_for_from_a_place_on(open_shop: Shop) -> None:
     client, bad = open_shop.calls.client, hostile.pictures()["text"]
     positions = published(client, [upsert("since", bad) for _ in range(3)])
     indexed(client, positions)
-    partition, middle = positions[1]
+    partition, middle, _ = positions[1]
     found = [letter.position for letter in client.refusals([positions[1]])]
     assert positions[0] not in found
     assert {positions[1], positions[2]} <= set(found)

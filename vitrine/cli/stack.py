@@ -35,7 +35,10 @@ _EXIT_CONFIG: Final = 2
 
 @dataclass(frozen=True)
 class StackSettings:
-    """What `vitrine up` runs. `folder` holds index, log and logs; `port` is the gateway's, 0 = any that is free."""
+    """What `vitrine up` runs. `folder` holds index, log and logs; `port` is the gateway's, 0 = any that is free.
+
+    `stream_options`: of a log other than the file in `folder`.
+    """
 
     folder: Path
     model: Path
@@ -43,6 +46,7 @@ class StackSettings:
     searchers: int = 1
     port: int = 0
     store: str = ""
+    stream_options: tuple[str, ...] = ()
     indexer_options: tuple[str, ...] = ()
     embedder_options: tuple[str, ...] = ()
     embedder_only: bool = False
@@ -168,7 +172,8 @@ class Stack:
     def _plan(self) -> None:
         settings = self.settings
         store = ["--store", settings.store_url]
-        stream = ["--stream", str(settings.folder / "stream.sqlite"), "--partitions", str(settings.partitions)]
+        stream = [*(settings.stream_options or ("--stream", str(settings.folder / "stream.sqlite")))]
+        stream += ["--partitions", str(settings.partitions)]
         cache = ["--cache", str(settings.folder / "cache")]
         embedder = self._add("embedder", ["--model", str(settings.model), *settings.embedder_options])
         if settings.embedder_only:

@@ -14,7 +14,9 @@ from vitrine.index.store import Store
 from vitrine.runtime.errors import CorruptManifest
 from vitrine.shards.files import Kind
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+# Version 1 knew no live stream, no pauses and no samples: their defaults say the same.
+_READABLE_VERSIONS: Final = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,24 @@ class ShardEntry:
     tombstones: int
     size_bytes: int
     facts_xxh3: str
+    live_rows: int = 0
 
 
 @dataclass(frozen=True)
 class Manifest:
     """What one partition holds. Times are microseconds since 1970 UTC.
 
-    version        its number, from 1; version 0 stands for "no manifest yet"
-    writer_epoch   grows by one at every claim
-    log_id         which log the offsets count in
-    next_offset    first offset of the log that is not in the shards
-    index_time_us  everything appended to the log before this time is in the shards
-    shards         oldest first; a shard hides its products in every shard before it
+    version            its number, from 1; version 0 stands for "no manifest yet"
+    writer_epoch       grows by one at every claim
+    log_id             which log the offsets count in
+    next_offset        first offset of the catalogue's log that is not in the shards
+    next_live_offset   the same of the live log
+    index_time_us      everything appended to the log before this time is in the shards
+    synced_us          when the index last had all of the log; of a new index, when it began to read
+    paused             why nothing is read until somebody says so; empty: it is not paused
+    sampled_append_us  when some of the events this manifest brought were appended, so that searchers can tell how
+                       long they took to be found
+    shards             oldest first; a shard hides its products in every shard before it
     """
 
     partition: int
@@ -47,7 +55,11 @@ class Manifest:
     writer_id: str = ""
     log_id: str = ""
     next_offset: int = 0
+    next_live_offset: int = 0
     index_time_us: int = 0
+    synced_us: int = 0
+    paused: str = ""
+    sampled_append_us: tuple[int, ...] = ()
     created_us: int = 0
     shards: tuple[ShardEntry, ...] = ()
 
@@ -66,10 +78,11 @@ class Manifest:
             fields = json.loads(data)
             if fields.pop("checksum") != _checksum(fields):
                 raise CorruptManifest(f"{where}: does not match its checksum")
-            if fields.pop("format_version") != FORMAT_VERSION:
+            if fields.pop("format_version") not in _READABLE_VERSIONS:
                 raise CorruptManifest(f"{where}: its format_version cannot be read here")
             shards = tuple(ShardEntry(**entry) for entry in fields.pop("shards"))
-            return Manifest(shards=shards, **fields)
+            samples = tuple(fields.pop("sampled_append_us", ()))
+            return Manifest(shards=shards, sampled_append_us=samples, **fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptManifest(f"{where}: cannot be read ({error!r})") from error
 

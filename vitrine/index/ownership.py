@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
-from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
+from vitrine.index.manifest import Manifest, ManifestLog
+from vitrine.runtime import failpoints
 from vitrine.runtime.errors import CorruptManifest, Fenced, StreamGap
 
 # After a pause this long a writer lists before it publishes: probing N+1 alone could miss a newer owner whose
@@ -16,6 +17,13 @@ LIST_AFTER_PAUSE_S: Final = 900.0
 
 _CLAIM_ATTEMPTS: Final = 50
 _PUBLISH_ATTEMPTS: Final = 5
+
+
+class Offsets(NamedTuple):
+    """First offsets of both streams that are not indexed yet."""
+
+    catalogue: int
+    live: int
 
 
 class PartitionOwner:
@@ -31,47 +39,57 @@ class PartitionOwner:
         self._last_publish_s = time.monotonic()
 
     @staticmethod
-    def claim(log: ManifestLog, log_id: str, writer_id: str | None = None) -> PartitionOwner:
+    def claim(
+        log: ManifestLog, log_id: str, writer_id: str | None = None, begin_at: Offsets | None = None
+    ) -> PartitionOwner:
         """Takes the partition from whoever has it. Raises StreamGap if its offsets count in another log.
+
+        `begin_at`: where to go on in this log, whatever its offsets counted in before.
 
         Raises CorruptManifest if no manifest of it can be read.
         """
         writer_id = writer_id or uuid.uuid4().hex
         for _ in range(_CLAIM_ATTEMPTS):
             current, damaged = log.latest()
-            if current.log_id not in ("", log_id):
+            if begin_at is None and current.log_id not in ("", log_id):
                 raise StreamGap(
-                    f"partition {current.partition} was indexed from log {current.log_id}, this is {log_id}"
+                    f"partition {current.partition} was indexed from log {current.log_id}, this is {log_id}",
+                    current.partition,
                 )
             if damaged and current.version == 0:
                 # Nothing says what the partition held: to begin anew would lose it without a word.
                 raise damaged[0]
             # Damaged manifests keep their numbers: the claim goes beyond them.
             version = max(current.version, log.highest() if damaged else 0)
-            claim = Manifest(
-                partition=current.partition,
+            now_us = _now_us()
+            claim = replace(
+                current,
                 version=version + 1,
                 writer_epoch=current.writer_epoch + 1,
                 writer_id=writer_id,
                 log_id=log_id,
-                next_offset=current.next_offset,
-                index_time_us=current.index_time_us,
-                created_us=_now_us(),
-                shards=current.shards,
+                next_offset=current.next_offset if begin_at is None else begin_at.catalogue,
+                next_live_offset=current.next_live_offset if begin_at is None else begin_at.live,
+                synced_us=current.synced_us or now_us,
+                sampled_append_us=(),
+                created_us=now_us,
             )
             if log.create(claim) or _is_mine(log, claim):
                 return PartitionOwner(log, claim)
         raise Fenced(f"partition: {_CLAIM_ATTEMPTS} attempts to claim it were overtaken by other writers")
 
-    def publish(self, shards: Sequence[ShardEntry], next_offset: int, index_time_us: int) -> Manifest:
-        """Makes `shards` and `next_offset` the partition's truth, together. Raises Fenced, StoreUnavailable."""
+    def publish(self, **changes: Any) -> Manifest:
+        """Makes `changes` to the manifest the partition's truth, all together. Raises Fenced, StoreUnavailable.
+
+        Fields of Manifest: `shards` and `next_offset` above all. What is not named stays as it is.
+        """
         self._look_for_newer_owner()
-        wanted = self.manifest.successor(
-            shards=tuple(shards), next_offset=next_offset, index_time_us=index_time_us, created_us=_now_us()
-        )
+        wanted = self.manifest.successor(**{"sampled_append_us": (), **changes, "created_us": _now_us()})
         for _ in range(_PUBLISH_ATTEMPTS):
             # "Already exists" may follow one's own retried put, or a conflict that wrote nothing: read it back.
-            if self._log.create(wanted) or _is_mine(self._log, wanted):
+            with failpoints.step("publish"):
+                written = self._log.create(wanted) or _is_mine(self._log, wanted)
+            if written:
                 self.manifest = wanted
                 self._last_publish_s = time.monotonic()
                 return wanted
@@ -82,6 +100,10 @@ class PartitionOwner:
                 # One's own, by an attempt that failed after it had written: what is wanted now takes its place.
                 wanted = wanted.successor()
         raise Fenced(f"partition {wanted.partition}: manifest {wanted.version} can be neither written nor read")
+
+    def manifest_at(self, version: int) -> Manifest | None:
+        """An older manifest that is still there. Raises CorruptManifest, StoreUnavailable."""
+        return self._log.get(version)
 
     def _look_for_newer_owner(self) -> None:
         if time.monotonic() - self._last_publish_s < LIST_AFTER_PAUSE_S:

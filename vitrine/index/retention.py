@@ -7,6 +7,7 @@ from typing import Final
 
 from vitrine.index.manifest import ManifestLog
 from vitrine.index.shelf import Shelf
+from vitrine.runtime import failpoints
 from vitrine.runtime.errors import CorruptManifest
 
 # Searchers that lag, and builds that are not published yet, use what is younger than this.
@@ -51,12 +52,14 @@ class Collector:
         self._named = {version: self._shards_of(version) for version in kept}
         named = frozenset().union(*self._named.values())
         dropped = set(written_s) - kept
-        self._log.delete(dropped)
+        with failpoints.step("gc"):
+            self._log.delete(dropped)
         now_s = max(written_s.values(), default=0.0)
         unused = [shard_id for shard_id in self._shelf.stored() if shard_id not in named]
         gone = [shard_id for shard_id in unused if self._is_old(shard_id, now_s)]
         for shard_id in gone:
-            self._shelf.delete(shard_id)
+            with failpoints.step("gc"):
+                self._shelf.delete(shard_id)
         return len(dropped), len(gone)
 
     def _shards_of(self, version: int) -> frozenset[str]:

@@ -10,14 +10,21 @@ from typing import Final
 from vitrine.index.store import Store
 from vitrine.runtime.errors import ConfigError, UnknownIndex
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+# Version 1 knew no retention: its products stay until they are deleted.
+_READABLE_VERSIONS: Final = (1, 2)
 DEFAULT_INDEX: Final = "default"
+MAX_RETENTION_S: Final = 100 * 365 * 24 * 3600.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """The contents of index.json. `hash`: how a product id finds its partition, on every stream and in every client."""
+    """The contents of index.json.
+
+    `hash`: how a product id finds its partition, on every stream and in every client. `retention_s`: how long after its
+    event_time a product is found; 0: until it is deleted or expires.
+    """
 
     name: str
     dim: int
@@ -26,6 +33,7 @@ class IndexSettings:
     metric: str = "angular"
     hash: str = "murmur2"
     recall_target: float = 0.99
+    retention_s: float = 0.0
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -35,6 +43,8 @@ class IndexSettings:
             raise ConfigError("partitions", f"{self.partitions} is not between 1 and 4096")
         if not 0.5 <= self.recall_target < 1:
             raise ConfigError("recall_target", f"{self.recall_target} is not between 0.5 and 1")
+        if not 0 <= self.retention_s < MAX_RETENTION_S:
+            raise ConfigError("retention", f"{self.retention_s} s is not between 0 and {MAX_RETENTION_S:.0f}")
 
 
 def settings_key(index: str) -> str:
@@ -53,9 +63,9 @@ def load(store: Store, index: str) -> IndexSettings:
         raise UnknownIndex(index)
     try:
         fields = json.loads(data)
-        if fields["format_version"] != FORMAT_VERSION:
+        if fields["format_version"] not in _READABLE_VERSIONS:
             raise ConfigError("index.json", f"format_version {fields['format_version']} cannot be read here")
-        return IndexSettings(**fields)
+        return IndexSettings(**{**fields, "format_version": FORMAT_VERSION})
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError("index.json", f"cannot be read ({error!r})") from error
 
@@ -64,7 +74,7 @@ def create_or_check(store: Store, wanted: IndexSettings) -> IndexSettings:
     """The index's settings, made if absent. Raises ConfigError naming what the existing index has otherwise."""
     store.create(settings_key(wanted.name), json.dumps(asdict(wanted), indent=1).encode())
     existing = load(store, wanted.name)
-    for field in ("model_id", "dim", "partitions"):
+    for field in ("model_id", "dim", "partitions", "retention_s"):
         if getattr(existing, field) != getattr(wanted, field):
             raise ConfigError(
                 field,

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import xxhash
 
-from vitrine.index.manifest import ShardEntry
+from vitrine.index.cache import ShardCache, remove_whole
+from vitrine.index.manifest import Manifest, ShardEntry
 from vitrine.index.settings import partition_prefix
 from vitrine.index.store import Store
 from vitrine.runtime.errors import CorruptShard, StoreUnavailable
+from vitrine.runtime.logs import logger
 from vitrine.shards.files import FACTS_FILE, ShardFacts
 from vitrine.shards.shard import Shard
 
 
 class Shelf:
-    """The shards of one partition. A folder store is read in place; from any other, shards are copied to `cache`."""
+    """The shards of one partition. A folder store is read in place; from any other, shards are copied to `cache`.
 
-    def __init__(self, store: Store, index: str, partition: int, cache: Path) -> None:
+    `cache`: where several shelves share one bound, the one cache of them all; for a single shelf, a folder.
+    """
+
+    def __init__(self, store: Store, index: str, partition: int, cache: ShardCache | Path) -> None:
         self._store = store
         self._prefix = f"{partition_prefix(index, partition)}/shards"
-        self._cache = cache / f"p{partition:05d}"
-        self._scratch_root = (store.scratch_parent() or cache) / f"{index}-p{partition:05d}"
+        self._cache = cache if isinstance(cache, ShardCache) else ShardCache(cache)
+        self._partition = f"p{partition:05d}"
+        self._scratch_root = (store.scratch_parent() or self._cache.folder) / f"{index}-{self._partition}"
         self.scratch = self._scratch_root / uuid.uuid4().hex
 
     def put(self, built: Path) -> ShardEntry:
@@ -39,26 +46,62 @@ class Shelf:
             tombstones=facts.tombstones,
             size_bytes=facts.size_bytes,
             facts_xxh3=xxhash.xxh3_64_hexdigest(data),
+            live_rows=facts.live_rows,
         )
 
     def open(self, entry: ShardEntry) -> Shard:
         """Raises CorruptShard if any file is missing or not what was written, StoreUnavailable."""
-        try:
-            return Shard.open(self.folder(entry))
-        except CorruptShard:
-            self._drop_copy(entry)
-            raise
+        in_place = self._in_place(entry)
+        if in_place:
+            return _opened(in_place, entry)  # damaged, it stays for people to see
+        with self.holding([entry]):
+            folder = self._cached(entry)
+            try:
+                return _opened(folder, entry)
+            except CorruptShard:
+                if folder.exists():
+                    remove_whole(folder)  # damaged, it is made anew at the next try
+                    raise
+            # Another process has evicted the copy between its being found and its being opened.
+            return _opened(self._cached(entry), entry)
 
     def folder(self, entry: ShardEntry) -> Path:
         """The shard's folder on this machine, its shard.json checked. Raises CorruptShard, StoreUnavailable."""
-        in_place = self._store.local_path(f"{self._prefix}/{entry.shard_id}")
-        folder = in_place or self._cached(entry)
-        try:
-            data = (folder / FACTS_FILE).read_bytes()
-        except OSError as error:
-            raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} cannot be read ({error.strerror})") from error
-        _check_facts(data, entry)
+        folder = self._in_place(entry) or self._cached(entry)
+        _check_facts_file(folder, entry)
         return folder
+
+    def hold(self, entries: Iterable[ShardEntry]) -> None:
+        """Keeps the copies of what is served, and no longer those of what was."""
+        self._cache.hold(self, map(self._copy, entries))
+
+    @contextmanager
+    def holding(self, entries: Iterable[ShardEntry]) -> Iterator[None]:
+        """Keeps copies, made before or within, for as long as the block runs."""
+        owner = object()
+        self._cache.hold(owner, map(self._copy, entries))
+        try:
+            yield
+        finally:
+            self._cache.hold(owner, ())
+
+    def serve(self, manifest: Manifest) -> None:
+        """Holds the manifest's shards, and remembers it for a start while the store is away. For searchers."""
+        self.hold(manifest.shards)
+        if not self._is_remote:
+            return
+        try:
+            self._cache.serve(self._partition, manifest)
+        except OSError as error:
+            # To answer now matters more than to answer after a start without the store.
+            logger().warning("manifest not kept in the cache", partition=manifest.partition, reason=str(error))
+
+    def served(self) -> Manifest | None:
+        """The manifest served last on this machine, if all its shards are in the cache. Asks no remote store."""
+        manifest = self._cache.served(self._partition) if self._is_remote else None
+        if manifest is None or not all(self._cache.use(self._copy(entry)) for entry in manifest.shards):
+            return None
+        return manifest
 
     def stored(self) -> list[str]:
         """Ids of all shards in the store, named by a manifest or not."""
@@ -75,17 +118,26 @@ class Shelf:
         """Removes what earlier builders of this partition left behind. For its owner, when it takes it."""
         shutil.rmtree(self._scratch_root, ignore_errors=True)
 
+    @property
+    def _is_remote(self) -> bool:
+        return self._store.local_path(self._prefix) is None
+
+    def _in_place(self, entry: ShardEntry) -> Path | None:
+        """Where a folder store has the shard."""
+        return self._store.local_path(f"{self._prefix}/{entry.shard_id}")
+
+    def _copy(self, entry: ShardEntry) -> Path:
+        """Where the cache has the shard, or would have it."""
+        return self._cache.folder / self._partition / entry.shard_id
+
     def _cached(self, entry: ShardEntry) -> Path:
-        folder = self._cache / entry.shard_id
-        if folder.exists():
+        folder = self._copy(entry)
+        if self._cache.use(folder):
             return folder
-        partial = self._cache / f"{entry.shard_id}.{uuid.uuid4().hex}.partial"
+        partial = folder.with_name(f"{entry.shard_id}.{uuid.uuid4().hex}.partial")
         try:
             partial.mkdir(parents=True)
-            facts_data = self._copied(entry, FACTS_FILE, partial, None)
-            _check_facts(facts_data, entry)
-            for name, facts in ShardFacts.from_json(facts_data, f"shard {entry.shard_id}").files.items():
-                self._copied(entry, name, partial, facts.sha256)
+            self._download(entry, partial)
             partial.rename(folder)
         except OSError as error:
             # Another process that shares the cache may have been faster: then the copy is there.
@@ -93,21 +145,35 @@ class Shelf:
                 raise StoreUnavailable(f"cache: cannot copy shard {entry.shard_id}: {error}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+        self._cache.added(folder)
         return folder
 
-    def _drop_copy(self, entry: ShardEntry) -> None:
-        """A damaged copy is made anew at the next try; a shard that is read in place stays for people to see."""
-        if self._store.local_path(self._prefix) is None:
-            shutil.rmtree(self._cache / entry.shard_id, ignore_errors=True)
+    def _download(self, entry: ShardEntry, target: Path) -> None:
+        key = f"{self._prefix}/{entry.shard_id}"
+        facts_data = self._store.get(f"{key}/{FACTS_FILE}")
+        if facts_data is None:
+            raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} is missing from the store")
+        _check_facts(facts_data, entry)
+        for name, facts in ShardFacts.from_json(facts_data, f"shard {entry.shard_id}").files.items():
+            sha256 = self._store.download(f"{key}/{name}", target / name)
+            if sha256 is None:
+                raise CorruptShard(f"{name} of shard {entry.shard_id} is missing from the store")
+            if sha256 != facts.sha256:
+                raise CorruptShard(f"{name} of shard {entry.shard_id} does not match its sha256")
+        (target / FACTS_FILE).write_bytes(facts_data)
 
-    def _copied(self, entry: ShardEntry, name: str, target: Path, sha256: str | None) -> bytes:
-        data = self._store.get(f"{self._prefix}/{entry.shard_id}/{name}")
-        if data is None:
-            raise CorruptShard(f"{name} of shard {entry.shard_id} is missing from the store")
-        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-            raise CorruptShard(f"{name} of shard {entry.shard_id} does not match its sha256")
-        (target / name).write_bytes(data)
-        return data
+
+def _opened(folder: Path, entry: ShardEntry) -> Shard:
+    _check_facts_file(folder, entry)
+    return Shard.open(folder)
+
+
+def _check_facts_file(folder: Path, entry: ShardEntry) -> None:
+    try:
+        data = (folder / FACTS_FILE).read_bytes()
+    except OSError as error:
+        raise CorruptShard(f"{FACTS_FILE} of shard {entry.shard_id} cannot be read ({error.strerror})") from error
+    _check_facts(data, entry)
 
 
 def _check_facts(data: bytes, entry: ShardEntry) -> None:

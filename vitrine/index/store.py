@@ -1,13 +1,22 @@
-"""One object store behind every URL (a folder, s3://, gs://, az://), with the few operations an index needs."""
+"""One object store behind every URL (a folder, s3://, gs://, az://), with the few operations an index needs.
+
+A remote store's endpoint, region and credentials come from the environment of the process, which obstore reads
+(AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and so on; likewise for gs:// and az://).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import obstore
@@ -16,13 +25,52 @@ from obstore.store import LocalStore, from_url
 
 from vitrine.runtime.errors import ConfigError, StoreUnavailable
 
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+# A call is over within 10 s, answered or not, since a partition waits for it: no request is begun after 5 s, and none
+# takes longer than 4, so that one which hangs is tried again. (A create that hangs is not: it may have written.)
+_REQUEST_TIMEOUT: Final = timedelta(seconds=4)
+_RETRY: Final[RetryConfig] = {
+    "max_retries": 10,
+    "retry_timeout": timedelta(seconds=5),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1)},
+}
+# allow_http: whether to speak it is said by the endpoint's own URL; without one, every store is asked over https.
+_CALLS: Final[ClientConfig] = {"allow_http": True, "connect_timeout": timedelta(seconds=2), "timeout": _REQUEST_TIMEOUT}
+# A shard's file may take as long as it is big, so here only standing still is bounded: 4 s without a byte of a
+# download, or for one part of an upload.
+_TRANSFERS: Final[ClientConfig] = {
+    "allow_http": True,
+    "connect_timeout": timedelta(seconds=2),
+    "timeout": timedelta(hours=1),
+    "read_timeout": _REQUEST_TIMEOUT,
+}
+# Bigger files go up in parts, so that a shard is never in memory whole: at most 4 × 8 MiB of it.
+_PART_BYTES: Final = 8 << 20
+_PARTS_AT_ONCE: Final = 4
+_BLOCK_BYTES: Final = 1 << 20
+_LISTED_AT_ONCE: Final = 1000
+
 
 class Store:
-    """Keys are slash-separated paths below the root. Every failure of the store itself is StoreUnavailable."""
+    """Keys are slash-separated paths below the root. Every failure of the store itself is StoreUnavailable.
 
-    def __init__(self, backend: obstore.store.ObjectStore, folder: Path | None) -> None:
+    `requests` counts what was asked of the store, as it is billed, by operation: get, put, head, list, delete.
+    """
+
+    def __init__(
+        self,
+        backend: obstore.store.ObjectStore,
+        folder: Path | None,
+        transfers: obstore.store.ObjectStore | None = None,
+    ) -> None:
+        """`transfers`: the same store, for what is too big for the time a call may take."""
+        self.requests: Counter[str] = Counter()
         self._backend = backend
         self._folder = folder
+        self._transfers = transfers or backend
+        self._counting = threading.Lock()
 
     @staticmethod
     def open(url: str) -> Store:
@@ -38,12 +86,14 @@ class Store:
                 raise ConfigError("store", f"{folder} is not a writable folder ({error.strerror})") from error
             return Store(LocalStore(folder), folder)
         try:
-            return Store(from_url(url), None)
+            calls = from_url(url, client_options=_CALLS, retry_config=_RETRY)
+            return Store(calls, None, from_url(url, client_options=_TRANSFERS, retry_config=_RETRY))
         except (BaseError, ValueError) as error:
             raise ConfigError("store", f"{url}: {_one_line(error)}") from error
 
     def create(self, key: str, data: bytes) -> bool:
         """Writes `key` only if it is absent. False: it was there already."""
+        self._count("put")
         with _translated(f"create {key}"):
             try:
                 obstore.put(self._backend, key, data, mode="create")
@@ -54,13 +104,33 @@ class Store:
 
     def get(self, key: str) -> bytes | None:
         """The object's bytes, or None if there is none."""
+        self._count("get")
         with _translated(f"read {key}"):
             try:
                 return bytes(obstore.get(self._backend, key).bytes())
             except FileNotFoundError:
                 return None
 
+    def download(self, key: str, target: Path) -> str | None:
+        """Copies an object into a new file, never all of it in memory. Returns its sha256, or None if there is none.
+
+        Raises StoreUnavailable, and OSError where `target` cannot be written.
+        """
+        self._count("get")
+        with _translated(f"read {key}"):
+            try:
+                blocks = iter(obstore.get(self._transfers, key).stream(_BLOCK_BYTES))
+            except FileNotFoundError:
+                return None
+        sha256 = hashlib.sha256()
+        with target.open("xb") as file:
+            while block := self._next_block(key, blocks):
+                sha256.update(block)
+                file.write(block)
+        return sha256.hexdigest()
+
     def exists(self, key: str) -> bool:
+        self._count("head")
         with _translated(f"look for {key}"):
             try:
                 obstore.head(self._backend, key)
@@ -76,16 +146,19 @@ class Store:
         """When each object directly below `prefix` was written, by the store's clock: seconds since 1970."""
         with _translated(f"list {prefix}"):
             listed = obstore.list_with_delimiter(self._backend, prefix)["objects"]
+            self._count("list", 1 + max(0, len(listed) - 1) // _LISTED_AT_ONCE)
             return {meta["path"].rsplit("/", 1)[1]: meta["last_modified"].timestamp() for meta in listed}
 
     def folders(self, prefix: str) -> list[str]:
         """Last path segments of the folders directly below `prefix`."""
         with _translated(f"list {prefix}"):
             listed = obstore.list_with_delimiter(self._backend, prefix)["common_prefixes"]
+            self._count("list", 1 + max(0, len(listed) - 1) // _LISTED_AT_ONCE)
             return [path.rsplit("/", 1)[1] for path in listed]
 
     def delete(self, keys: Sequence[str]) -> None:
         """Removes objects; those that are gone already do not matter."""
+        self._count("delete", len(keys))
         with _translated(f"delete {len(keys)} objects"):
             for key in keys:
                 with suppress(FileNotFoundError):
@@ -115,10 +188,23 @@ class Store:
         with _translated(f"write {prefix}"):
             if self._folder is None:
                 for name in names:
-                    obstore.put(self._backend, f"{prefix}/{name}", source / name)
+                    self._upload(source / name, f"{prefix}/{name}")
             else:
                 self._move(source, self._folder / prefix, names)
         shutil.rmtree(source, ignore_errors=True)
+
+    def _upload(self, file: Path, key: str) -> None:
+        parts = -(-file.stat().st_size // _PART_BYTES)
+        self._count("put", parts + 2 if parts > 1 else 1)
+        obstore.put(self._transfers, key, file, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
+
+    def _next_block(self, key: str, blocks: Iterator[bytes]) -> bytes | None:
+        with _translated(f"read {key}"):
+            return next(blocks, None)
+
+    def _count(self, operation: str, requests: int = 1) -> None:
+        with self._counting:
+            self.requests[operation] += requests
 
     def _move(self, source: Path, target: Path, names: list[str]) -> None:
         target.mkdir(parents=True, exist_ok=True)

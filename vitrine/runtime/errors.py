@@ -110,7 +110,11 @@ class Fenced(VitrineError):
 
 
 class StreamGap(VitrineError):
-    """The log no longer holds the offsets the index needs next. Nothing is skipped silently."""
+    """The log no longer holds what the index needs next. Nothing is skipped silently. `partition` None: all of them."""
+
+    def __init__(self, reason: str, partition: int | None = None) -> None:
+        super().__init__(reason)
+        self.partition = partition
 
 
 class ConfigError(VitrineError):

@@ -10,5 +10,10 @@ tree      PCA projection and Annoy tree (the only place that imports annoy)
 calibrate what a tree search must spend to reach the recall target, measured
 shard     a verified, memory-mapped shard
 snapshot  the live rows of a partition's shards, and the search over them
+live      what changes by the minute about products, found by product
+lookup    one product in the shards of its partition
 merge     several shards → one
+
+Two words: rows that may be answered are alive (`LiveShard`, `rows_live`); a live row (`LiveRows`, `live_rows`) is all
+that changes by the minute about one product, price and stock, whether the product is there or not.
 """

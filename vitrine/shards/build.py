@@ -6,7 +6,7 @@ Fresh shards are one small file; rolled ones carry a tree and what a search of i
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,7 @@ def write_fresh(table: ShardTable, model_id: str, parent: Path) -> Path:
     rows = with_columns(table.rows, schema).append_column("vector", vectors_column(vectors))
     batch = pa.concat_batches([rows, with_columns(table.tombstones, rows.schema)])
     _write_batch(batch, folder / files.FRESH_FILE)
+    _write_live(table, folder)
     _write_facts(table, "fresh", model_id, EXACT_PLAN, folder)
     return folder
 
@@ -53,7 +54,8 @@ def write_rolled(table: ShardTable, model_id: str, parent: Path, settings: TreeS
     _write_batch(table.tombstones, folder / files.TOMBSTONES_FILE)
     np.save(folder / files.KEYS_FILE, table.keys)
     np.save(folder / files.VECTORS_FILE, vectors)
-    stored = ShardTable(table.rows, table.keys, vectors, table.tombstones)
+    _write_live(table, folder)
+    stored = replace(table, vectors=vectors)
     plan = _plant(stored, folder, settings) if len(vectors) >= TREE_MIN_ROWS and tree.available() else EXACT_PLAN
     _write_facts(stored, "rolled", model_id, plan, folder)
     return folder
@@ -85,8 +87,14 @@ def _write_facts(table: ShardTable, kind: Kind, model_id: str, plan: SearchPlan,
         model_id=model_id,
         plan=plan,
         files=measured,
+        live_rows=table.live.num_rows,
     )
     (folder / files.FACTS_FILE).write_bytes(facts.to_json())
+
+
+def _write_live(table: ShardTable, folder: Path) -> None:
+    if table.live.num_rows:
+        _write_batch(table.live, folder / files.LIVE_FILE)
 
 
 def _write_batch(batch: pa.RecordBatch, path: Path) -> None:

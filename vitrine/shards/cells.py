@@ -11,7 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from vitrine.shards.table import attribute_columns
+
 Cell = Callable[[int], Any]
+
+
+def attributes_reader(batch: pa.RecordBatch) -> Callable[[int], dict[str, Any]]:
+    """A function from row number to the attributes in that row, by name."""
+    readers = [(name, reader(batch.column(index))) for index, name in attribute_columns(batch.schema)]
+    return lambda row: {name: cell for name, read in readers if (cell := read(row)) is not None}
 
 
 def reader(column: pa.Array) -> Cell:
@@ -36,8 +44,10 @@ def _plain_reader(column: pa.Array) -> Cell:
     if pa.types.is_fixed_size_binary(kind):
         return _binaries(column, kind.byte_width)
     if pa.types.is_int64(kind) or pa.types.is_float64(kind):
-        numbers = memoryview(column.buffers()[1]).cast("q" if pa.types.is_int64(kind) else "d")[column.offset :]
+        numbers = memoryview(column.buffers()[1] or b"").cast("q" if pa.types.is_int64(kind) else "d")[column.offset :]
         return numbers.__getitem__
+    if pa.types.is_boolean(kind):
+        return _booleans(column)
     if pa.types.is_list(kind):
         return lambda row: tuple(column[row].as_py())
     return lambda row: column[row].as_py()
@@ -51,6 +61,16 @@ def _strings(column: pa.Array) -> Cell:
 
     def read(row: int) -> str:
         return str(data[offsets[row] : offsets[row + 1]], "utf-8")
+
+    return read
+
+
+def _booleans(column: pa.Array) -> Cell:
+    bits, offset = memoryview(column.buffers()[1] or b""), column.offset
+
+    def read(row: int) -> bool:
+        bit = row + offset
+        return bool(bits[bit >> 3] >> (bit & 7) & 1)
 
     return read
 

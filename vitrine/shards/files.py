@@ -5,9 +5,10 @@
     keys.npy                                     uint64, ascending
     vectors.npy                                  (rows, dim): float32 in fresh shards, float16 in rolled ones
     tree.annoy, projection.npy                   only where `plan.method` is "tree"
+    live.arrow                                   only where there are live rows; in shards of either kind
 
-A fresh shard keeps everything in one `fresh.arrow`, since it is written every second: rows with a `vector` column;
-a row without a vector is a tombstone.
+A fresh shard keeps rows and tombstones in one `fresh.arrow`, since it is written every second: rows with a `vector`
+column; a row without a vector is a tombstone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ import xxhash
 
 from vitrine.runtime.errors import CorruptShard
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+# Version 1 knew no live rows.
+READABLE_VERSIONS: Final = (1, FORMAT_VERSION)
 FACTS_FILE: Final = "shard.json"
 FRESH_FILE: Final = "fresh.arrow"
 ROWS_FILE: Final = "rows.arrow"
@@ -31,6 +34,7 @@ KEYS_FILE: Final = "keys.npy"
 VECTORS_FILE: Final = "vectors.npy"
 TREE_FILE: Final = "tree.annoy"
 PROJECTION_FILE: Final = "projection.npy"
+LIVE_FILE: Final = "live.arrow"
 
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -79,7 +83,7 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class ShardFacts:
-    """The contents of shard.json. Offsets: first and last log offset of the changes inside."""
+    """The contents of shard.json."""
 
     shard_id: str
     kind: Kind
@@ -90,6 +94,7 @@ class ShardFacts:
     model_id: str
     plan: SearchPlan
     files: dict[str, FileFacts]
+    live_rows: int = 0
     format_version: int = FORMAT_VERSION
 
     @property
@@ -105,7 +110,7 @@ class ShardFacts:
         """Raises CorruptShard where `data` is not the facts of a readable shard."""
         try:
             fields = json.loads(data)
-            if fields["format_version"] != FORMAT_VERSION:
+            if fields["format_version"] not in READABLE_VERSIONS:
                 raise CorruptShard(f"{where}: format_version {fields['format_version']} cannot be read here")
             plan = fields.pop("plan")
             files = {name: FileFacts(**facts) for name, facts in fields.pop("files").items()}

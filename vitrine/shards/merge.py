@@ -9,21 +9,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vitrine.shards.live import newest_rows
 from vitrine.shards.records import Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import LiveShard
-from vitrine.shards.table import ShardTable, in_key_order, tombstone_batch, with_columns
+from vitrine.shards.table import ShardTable, in_key_order, no_live_rows, tombstone_batch, with_columns
 
 
 def merged_table(run: Sequence[LiveShard], reaches_oldest: bool) -> ShardTable:
-    """The live rows of `run` (neighbours, oldest first, masks taken from the whole partition), in key order.
+    """What is alive of `run` (neighbours, oldest first, masks taken from the whole partition), in key order.
 
     Tombstones are kept unless the run reaches the partition's oldest shard: then nothing is left to hide. A row that
     was dropped because it expired leaves a tombstone for the same reason; one superseded by a newer shard needs none.
     """
-    schema = pa.unify_schemas([entry.shard.table.rows.schema for entry in run])
+    # A shard with nothing left has a say in neither the columns nor the precision of the vectors.
+    filled = [entry for entry in run if entry.rows_live] or run[:1]
+    schema = pa.unify_schemas([entry.shard.table.rows.schema for entry in filled])
     rows, keys, vectors = [], [], []
-    for entry in run:
+    for entry in filled:
         chosen = np.flatnonzero(entry.live)
         rows.append(with_columns(entry.shard.table.rows, schema).take(pa.array(chosen)))
         keys.append(entry.shard.table.keys[chosen])
@@ -31,17 +34,26 @@ def merged_table(run: Sequence[LiveShard], reaches_oldest: bool) -> ShardTable:
     tombstones = [] if reaches_oldest else _tombstones(run)
     # Vectors keep float16 only if all are: fresh ones lose nothing before they are rolled.
     return in_key_order(
-        pa.concat_batches(rows), np.concatenate(keys), np.concatenate(vectors), tombstone_batch(tombstones)
+        pa.concat_batches(rows),
+        np.concatenate(keys),
+        np.concatenate(vectors),
+        tombstone_batch(tombstones),
+        _live(run, reaches_oldest),
     )
+
+
+def _live(run: Sequence[LiveShard], reaches_oldest: bool) -> pa.RecordBatch:
+    """The newest live row of every product, known or not. One that says "none any more" goes with what it hid."""
+    batches = [entry.shard.table.live for entry in run if entry.shard.live is not None]
+    return newest_rows(batches, keep_empty=not reaches_oldest) if batches else no_live_rows()
 
 
 def _tombstones(run: Sequence[LiveShard]) -> list[Tombstone]:
     hidden: dict[str, int] = {}
     for entry in run:
-        shard = entry.shard
-        for product_id in [product_id for product_id in hidden if shard.rows_of(product_id)]:
+        for product_id in entry.shard.products_among(hidden):
             del hidden[product_id]
-        hidden.update(chain(shard.tombstones.items(), _expired(entry)))
+        hidden.update(chain(entry.shard.tombstones.items(), _expired(entry)))
     return [Tombstone(product_id, offset) for product_id, offset in sorted(hidden.items())]
 
 
@@ -49,6 +61,8 @@ def _expired(entry: LiveShard) -> list[tuple[str, int]]:
     """(product, offset) of dropped rows that carry an expiry. Superseded ones among them are listed too: harmless."""
     shard: Shard = entry.shard
     expiring = shard.expires_at_us.is_valid().to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(~entry.live & expiring)
+    # The rows of a product live and die together: its first one stands for all.
+    first = shard.product_starts[:-1]
+    rows = first[~entry.live[first] & expiring[first]]
     offsets: list[Any] = shard.table.rows.column("log_offset").take(pa.array(rows)).to_pylist()
     return list(zip(shard.product_ids(rows), offsets, strict=True))

@@ -41,12 +41,24 @@ class Tombstone:
     log_offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class LiveVersion:
+    """All that changes by the minute about a product, as one event of the live log left it.
+
+    `log_offset` counts in the live log, apart from the catalogue's. No attributes: the product has none any more.
+    """
+
+    product_id: str
+    log_offset: int
+    attributes: Attributes
+
+
 Change = ProductVersion | Tombstone
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One product found, through its best image. `score`: cosine, 1 = same direction."""
+    """One product found, through its best image. `score`: cosine, 1 = same direction. `live`: its live attributes."""
 
     product_id: str
     image_id: str
@@ -55,3 +67,4 @@ class Hit:
     score: float
     category: str
     attributes: Attributes
+    live: Attributes = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +12,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vitrine.attributes import Attributes
 from vitrine.runtime.errors import CorruptShard
 from vitrine.shards import files
-from vitrine.shards.cells import reader
+from vitrine.shards.cells import attributes_reader, reader
 from vitrine.shards.files import SearchPlan, ShardFacts, TreeEffort
 from vitrine.shards.keys import Keys, key_of, keys_of
+from vitrine.shards.live import LiveRows
 from vitrine.shards.records import Hit, ImageRow, ProductVersion
 from vitrine.shards.scoring import Best, Mask, Rows, best_of_block, best_of_rows, product_starts_of
-from vitrine.shards.table import ShardTable, attribute_columns
+from vitrine.shards.table import ShardTable, no_live_rows
 from vitrine.shards.tree import Tree
 from vitrine.vectors import Vectors
 
@@ -37,9 +40,9 @@ class Shard:
         self._columns = [table.rows.column(index) for index in range(table.rows.num_columns)]
         self._at = {name: index for index, name in enumerate(table.rows.schema.names)}
         self._cells = {name: reader(self._columns[index]) for name, index in self._at.items()}
-        self._attributes = [
-            (name, reader(self._columns[index])) for index, name in attribute_columns(table.rows.schema)
-        ]
+        self._attributes_of = attributes_reader(table.rows)
+        self._keys = table.keys.data
+        self.live = LiveRows(table.live) if table.live.num_rows else None
         self.product_starts = product_starts_of(table.keys, self._columns[self._at["product_id"]])
         products = len(self.product_starts) - 1
         self._product_of_row = None if products == len(table.keys) else _ordinals(self.product_starts)
@@ -79,19 +82,37 @@ class Shard:
         product_id: str = self._cell("product_id", row)
         return product_id
 
-    def rows_of(self, product_id: str) -> range:
-        """The rows of one product; empty if it has none here."""
-        key = np.uint64(key_of(product_id))
-        begin, end = (int(np.searchsorted(self.table.keys, key, side)) for side in ("left", "right"))
-        ids = self._columns[self._at["product_id"]]
-        matching = [row for row in range(begin, end) if ids[row].as_py() == product_id]
-        return range(matching[0], matching[-1] + 1) if matching else range(0)
+    def key(self, row: int) -> int:
+        """The key of the product in `row`."""
+        key: int = self._keys[row]
+        return key
+
+    def rows_of(self, product_id: str, key: int | None = None) -> range:
+        """The rows of one product; empty if it has none here. `key`: the product's key, where it is known."""
+        keys = self._keys
+        key = key_of(product_id) if key is None else key
+        row = bisect_left(keys, key)
+        while row < len(keys) and keys[row] == key:
+            end = self._end_of_product(row)
+            if self.product_id(row) == product_id:
+                return range(row, end)
+            row = end
+        return range(0)
+
+    @property
+    def mentions_products(self) -> bool:
+        """Whether it can hide anything in older shards; live rows alone do not."""
+        return bool(self.rows or self.tombstones)
 
     def rows_mentioned_by(self, newer: Shard) -> Rows:
         """Rows here whose product has rows or a tombstone in `newer`: they are superseded."""
         ids = newer.product_ids(newer.product_starts[:-1]) + list(newer.tombstones)
         keys = np.concatenate([newer.table.keys[newer.product_starts[:-1]], keys_of(newer.tombstones)])
         return self._rows_matching(ids, keys)
+
+    def products_among(self, product_ids: Collection[str]) -> set[str]:
+        """Those of `product_ids` that have rows here."""
+        return set(self.product_ids(self._rows_matching(list(product_ids), keys_of(product_ids))))
 
     def search(self, queries: Vectors, k: int, live: Mask | None, live_share: float, exact: bool) -> list[Best]:
         """The best `k` products for each of `queries`, shape (q, dim), among rows that are `live`."""
@@ -102,8 +123,8 @@ class Shard:
         projected = queries @ self._projection
         return [self._tree_search(query, near, k, live, effort) for query, near in zip(queries, projected, strict=True)]
 
-    def hit(self, row: int, score: float) -> Hit:
-        """The answer that stands in `row`."""
+    def hit(self, row: int, score: float, live: Attributes) -> Hit:
+        """The answer that stands in `row`, with the product's live attributes."""
         cell = self._cell
         return Hit(
             product_id=cell("product_id", row),
@@ -113,6 +134,7 @@ class Shard:
             score=max(-1.0, min(1.0, score)),
             category=cell("category", row),
             attributes=self._attributes_of(row),
+            live=live,
         )
 
     def version(self, rows: Sequence[int]) -> ProductVersion:
@@ -169,21 +191,24 @@ class Shard:
         same_id = pc.equal(self._columns[self._at["product_id"]].take(pa.array(rows)), wanted)
         return np.asarray(rows[same_id.to_numpy(zero_copy_only=False)], dtype=np.int64)
 
-    def _attributes_of(self, row: int) -> dict[str, Any]:
-        return {name: cell for name, read in self._attributes if (cell := read(row)) is not None}
+    def _end_of_product(self, row: int) -> int:
+        """Where the rows end of the product whose first row is `row`."""
+        return row + 1 if self._product_of_row is None else int(self.product_starts[self._product_of_row[row] + 1])
 
     def _cell(self, name: str, row: int) -> Any:
         return self._cells[name](row)
 
 
 def _opened(folder: Path, facts: ShardFacts) -> Shard:
+    live = _record_batch(folder / files.LIVE_FILE) if files.LIVE_FILE in facts.files else no_live_rows()
     if facts.kind == "fresh":
-        return Shard(facts, _checked(_fresh_table(folder, facts.dim), facts), None, None)
+        return Shard(facts, _checked(_fresh_table(folder, facts.dim, live), facts), None, None)
     table = ShardTable(
         rows=_record_batch(folder / files.ROWS_FILE),
         keys=_mapped(folder / files.KEYS_FILE),
         vectors=_mapped(folder / files.VECTORS_FILE),
         tombstones=_record_batch(folder / files.TOMBSTONES_FILE),
+        live=live,
     )
     table = _checked(table, facts)
     plan: SearchPlan = facts.plan
@@ -205,10 +230,12 @@ def _checked(table: ShardTable, facts: ShardFacts) -> ShardTable:
     shapes = (table.rows.num_rows, len(table.keys), *table.vectors.shape)
     if shapes != (facts.rows, facts.rows, facts.rows, facts.dim):
         raise CorruptShard(f"shard {facts.shard_id}: shapes {shapes} do not match its facts")
+    if table.live.num_rows != facts.live_rows:
+        raise CorruptShard(f"shard {facts.shard_id}: {table.live.num_rows} live rows, its facts say {facts.live_rows}")
     return table
 
 
-def _fresh_table(folder: Path, dim: int) -> ShardTable:
+def _fresh_table(folder: Path, dim: int, live: pa.RecordBatch) -> ShardTable:
     batch = _record_batch(folder / files.FRESH_FILE)
     # Rows come first: slices share the mapped file, where a filter would copy it.
     count = batch.num_rows - batch.column("image_id").null_count
@@ -218,7 +245,7 @@ def _fresh_table(folder: Path, dim: int) -> ShardTable:
     vectors = rows.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     tombstones = tombstones.select(["product_id", "log_offset"])
     rows = rows.drop_columns(["vector"])
-    return ShardTable(rows, keys_of(rows.column("product_id").to_pylist()), vectors, tombstones)
+    return ShardTable(rows, keys_of(rows.column("product_id").to_pylist()), vectors, tombstones, live)
 
 
 def _record_batch(path: Path) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""The live rows of one partition: its shards in age order, what newer ones hide in older ones, and search over it all.
+"""What is alive of one partition: its shards in age order, what newer ones hide in older ones, and search over it all.
 
 A snapshot is never edited: a new manifest, or the moment something expires, makes a new one.
 """
@@ -15,7 +15,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vitrine.attributes import Attributes
 from vitrine.ranking import rank
+from vitrine.shards.keys import key_of
+from vitrine.shards.live import LiveBlocks
+from vitrine.shards.lookup import newest_place
 from vitrine.shards.records import Hit, ProductVersion
 from vitrine.shards.scoring import Mask, Rows, best_of_block
 from vitrine.shards.shard import Shard
@@ -27,11 +31,12 @@ _score = attrgetter("score")
 
 
 class Found(NamedTuple):
-    """A product's best row, not read yet."""
+    """A product's best row, not read yet, and the snapshot it was found in."""
 
     score: float
     shard: Shard
     row: int
+    snapshot: Snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +80,18 @@ class FreshBlock:
     places: npt.NDArray[np.int32]
 
     @staticmethod
-    def of(shards: Sequence[LiveShard], dim: int) -> FreshBlock:
+    def of(shards: Sequence[LiveShard], dim: int, previous: Snapshot | None = None) -> FreshBlock:
+        """`previous` saves the work if it has the same fresh rows."""
+        chosen = _with_fresh_rows(shards)
+        # What is compared are the entries themselves: a shard of which other rows are live has another entry.
+        if previous and chosen == _with_fresh_rows(previous.shards):
+            return previous.fresh
         vectors, places, counts = (
             [np.zeros((0, dim), np.float32)],
             [np.zeros((0, 2), np.int32)],
             [np.zeros(1, np.int64)],
         )
-        for number, entry in enumerate(shards):
-            if entry.shard.facts.kind != "fresh" or not entry.rows_live:
-                continue
+        for number, entry in chosen:
             rows = np.flatnonzero(entry.live)
             vectors.append(entry.shard.table.vectors[rows])
             places.append(np.stack([np.full(len(rows), number), rows], axis=1).astype(np.int32))
@@ -99,6 +107,7 @@ class Snapshot:
 
     shards: tuple[LiveShard, ...]
     fresh: FreshBlock
+    live_blocks: LiveBlocks
 
     @staticmethod
     def of(shards: Sequence[Shard], dim: int, now_us: int, previous: Snapshot | None = None) -> Snapshot:
@@ -107,7 +116,7 @@ class Snapshot:
         entries = []
         for number, shard in enumerate(shards):
             entry = known.get(shard)
-            newer = shards[number + 1 :]
+            newer = [other for other in shards[number + 1 :] if other.mentions_products]
             unseen = newer if entry is None else [other for other in newer if other not in known]
             if entry is None or unseen or now_us >= entry.next_expiry_us:
                 live = np.ones(shard.rows, np.bool_) if entry is None else entry.live.copy()
@@ -115,7 +124,12 @@ class Snapshot:
                     live[shard.rows_mentioned_by(other)] = False
                 entry = LiveShard.of(shard, live, now_us)
             entries.append(entry)
-        return Snapshot(tuple(entries), FreshBlock.of(entries, dim))
+        live_rows = [shard.live for shard in shards if shard.live is not None]
+        return Snapshot(
+            tuple(entries),
+            FreshBlock.of(entries, dim, previous),
+            LiveBlocks.of(live_rows, previous.live_blocks if previous else None),
+        )
 
     def at(self, now_us: int) -> Snapshot:
         """Itself, or a snapshot without what has expired by `now_us`."""
@@ -148,25 +162,31 @@ class Snapshot:
             for number, best in enumerate(bests):
                 places = self.fresh.places[best.rows].tolist()
                 for score, (place, row) in zip(best.scores.tolist(), places, strict=True):
-                    found[number].append(Found(score, self.shards[place].shard, row))
+                    found[number].append(Found(score, self.shards[place].shard, row, self))
         for entry in self.shards:
             if entry.shard.facts.kind == "fresh" or not entry.rows_live:
                 continue
             bests = entry.shard.search(queries, k, entry.mask, entry.live_share, exact)
             for number, best in enumerate(bests):
                 for row, score in zip(best.rows.tolist(), best.scores.tolist(), strict=True):
-                    found[number].append(Found(score, entry.shard, row))
+                    found[number].append(Found(score, entry.shard, row, self))
         return found
 
     def product(self, product_id: str) -> ProductVersion | None:
         """The product as it is now, or None if it is unknown, withdrawn or expired."""
-        for entry in reversed(self.shards):
-            if product_id in entry.shard.tombstones:
-                return None
-            rows = entry.shard.rows_of(product_id)
-            if rows:
-                return entry.shard.version(rows) if entry.live[rows[0]] else None
-        return None
+        place = newest_place([entry.shard for entry in self.shards], product_id)
+        if place is None:
+            return None
+        number, rows = place
+        entry = self.shards[number]
+        return entry.shard.version(rows) if rows and entry.live[rows[0]] else None
+
+    def live_attributes(self, product_id: str, key: int | None = None) -> Attributes:
+        """What changes by the minute about a product, known here or not; empty if there is nothing.
+
+        `key`: the product's key, where it is known.
+        """
+        return self.live_blocks.attributes_of(product_id, key_of(product_id) if key is None else key)
 
 
 def best_hits(found: list[Found], k: int) -> list[Hit]:
@@ -176,9 +196,22 @@ def best_hits(found: list[Found], k: int) -> list[Hit]:
         ahead = [entry for entry in found if entry.score > last_score]
         tied = [entry for entry in found if entry.score == last_score]
         found = ahead + nsmallest(k - len(ahead), tied, key=_product_id)
-    hits = [entry.shard.hit(entry.row, entry.score) for entry in found]
+    hits = [_hit(entry) for entry in found]
     hits.sort(key=rank)
     return hits
+
+
+def _hit(entry: Found) -> Hit:
+    score, shard, row, snapshot = entry
+    live = snapshot.live_attributes(shard.product_id(row), shard.key(row)) if snapshot.live_blocks.blocks else {}
+    return shard.hit(row, score, live)
+
+
+def _with_fresh_rows(shards: Sequence[LiveShard]) -> list[tuple[int, LiveShard]]:
+    """The fresh shards of which something is alive, and their numbers."""
+    return [
+        (number, entry) for number, entry in enumerate(shards) if entry.shard.facts.kind == "fresh" and entry.rows_live
+    ]
 
 
 def _product_id(entry: Found) -> str:

@@ -1,21 +1,22 @@
-"""Records ↔ columns: the row table of a shard.
+"""Records ↔ columns: the row table of a shard, and the table of its live rows.
 
-One row an image, sorted by product key, so that the rows of a product are neighbours. An attribute lives in a column
-named `attr:<type>:<name>`: a name used with two types gets two columns, and a shard never refuses a product for it.
+One row an image, sorted by product key, so that the rows of a product are neighbours; one live row a product, sorted
+likewise. An attribute lives in a column named `attr:<type>:<name>`: a name used with two types gets two columns, and a
+shard never refuses a product for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from vitrine.attributes import AttributeValue
+from vitrine.attributes import Attributes, AttributeValue
 from vitrine.shards.keys import Keys, keys_of
-from vitrine.shards.records import ImageRow, ProductVersion, Tombstone
+from vitrine.shards.records import ImageRow, LiveVersion, ProductVersion, Tombstone
 from vitrine.vectors import Vectors
 
 FIXED_FIELDS: Final = (
@@ -31,8 +32,32 @@ FIXED_FIELDS: Final = (
 TOMBSTONE_SCHEMA: Final = pa.schema(
     [pa.field("product_id", pa.string(), nullable=False), pa.field("log_offset", pa.int64(), nullable=False)]
 )
+LIVE_FIXED_FIELDS: Final = (
+    pa.field("key", pa.uint64(), nullable=False),
+    pa.field("product_id", pa.string(), nullable=False),
+    pa.field("log_offset", pa.int64(), nullable=False),
+)
 _ATTRIBUTE_PREFIX: Final = "attr:"
 _ATTRIBUTE_TYPES: Final = {"s": pa.string(), "n": pa.float64(), "b": pa.bool_(), "l": pa.list_(pa.string())}
+
+
+def live_batch(live: Iterable[LiveVersion]) -> pa.RecordBatch:
+    """LIVE_FIXED_FIELDS and attribute columns, in key order; each product at most once."""
+    listed = list(live)
+    keys = keys_of(version.product_id for version in listed)
+    order = np.argsort(keys, kind="stable")
+    ordered = [listed[place] for place in order.tolist()]
+    fixed = [
+        pa.array(keys[order], pa.uint64()),
+        pa.array([version.product_id for version in ordered], pa.string()),
+        pa.array([version.log_offset for version in ordered], pa.int64()),
+    ]
+    arrays, fields = _attribute_arrays([version.attributes for version in ordered])
+    return pa.RecordBatch.from_arrays([*fixed, *arrays], schema=pa.schema([*LIVE_FIXED_FIELDS, *fields]))
+
+
+def no_live_rows() -> pa.RecordBatch:
+    return live_batch(())
 
 
 @dataclass(frozen=True)
@@ -43,28 +68,37 @@ class ShardTable:
     keys        uint64, shape (rows,), ascending: the product key of each row
     vectors     float32 or float16, shape (rows, dim)
     tombstones  TOMBSTONE_SCHEMA
+    live        one row a product (LIVE_FIXED_FIELDS and attribute columns)
     """
 
     rows: pa.RecordBatch
     keys: Keys
     vectors: Any  # float16 while it comes from rolled shards; numpy has no common static type for both
     tombstones: pa.RecordBatch
+    live: pa.RecordBatch = field(default_factory=no_live_rows)
 
 
-def table_of(versions: Sequence[ProductVersion], tombstones: Iterable[Tombstone], dim: int) -> ShardTable:
-    """Columns for product versions and tombstones; each product at most once among both together."""
+def table_of(
+    versions: Sequence[ProductVersion],
+    tombstones: Iterable[Tombstone],
+    dim: int,
+    live: Iterable[LiveVersion] = (),
+) -> ShardTable:
+    """Columns for product versions and tombstones, each product at most once among both together, and live rows."""
     ordered = sorted(versions, key=lambda version: version.product_id)
     owners = [version for version in ordered for _ in version.images]
     images = [image for version in ordered for image in version.images]
     vectors = np.stack([image.vector for image in images]) if images else np.zeros((0, dim), np.float32)
     keys = keys_of(owner.product_id for owner in owners)
-    return in_key_order(_rows_batch(owners, images), keys, vectors, tombstone_batch(tombstones))
+    return in_key_order(_rows_batch(owners, images), keys, vectors, tombstone_batch(tombstones), live_batch(live))
 
 
-def in_key_order(rows: pa.RecordBatch, keys: Keys, vectors: Any, tombstones: pa.RecordBatch) -> ShardTable:
+def in_key_order(
+    rows: pa.RecordBatch, keys: Keys, vectors: Any, tombstones: pa.RecordBatch, live: pa.RecordBatch
+) -> ShardTable:
     """The same rows sorted by product key; rows of one product keep their order and stay together."""
     order = np.argsort(keys, kind="stable")
-    return ShardTable(rows.take(pa.array(order)), keys[order], vectors[order], tombstones)
+    return ShardTable(rows.take(pa.array(order)), keys[order], vectors[order], tombstones, live)
 
 
 def attribute_columns(schema: pa.Schema) -> list[tuple[int, str]]:
@@ -78,7 +112,8 @@ def with_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """`batch` with every column of `schema`; columns it lacks are null."""
     names = set(batch.schema.names)
     columns = [
-        batch.column(field.name) if field.name in names else pa.nulls(batch.num_rows, field.type) for field in schema
+        batch.column(column.name) if column.name in names else pa.nulls(batch.num_rows, column.type)
+        for column in schema
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -99,13 +134,18 @@ def _rows_batch(owners: Sequence[ProductVersion], images: Sequence[ImageRow]) ->
         "expires_at_us": [owner.expires_at_us for owner in owners],
         "log_offset": [owner.log_offset for owner in owners],
     }
-    arrays = [pa.array(fixed[field.name], field.type) for field in FIXED_FIELDS]
-    fields = list(FIXED_FIELDS)
-    for name, kind in sorted({(name, _kind(value)) for owner in owners for name, value in owner.attributes.items()}):
-        cells = [_cell(owner.attributes.get(name), kind) for owner in owners]
-        arrays.append(pa.array(cells, _ATTRIBUTE_TYPES[kind]))
+    arrays, fields = _attribute_arrays([owner.attributes for owner in owners])
+    arrays = [*(pa.array(fixed[entry.name], entry.type) for entry in FIXED_FIELDS), *arrays]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([*FIXED_FIELDS, *fields]))
+
+
+def _attribute_arrays(rows: Sequence[Attributes]) -> tuple[list[pa.Array], list[pa.Field]]:
+    """One column an attribute and type, with a cell for each of `rows`."""
+    arrays, fields = [], []
+    for name, kind in sorted({(name, _kind(value)) for row in rows for name, value in row.items()}):
+        arrays.append(pa.array([_cell(row.get(name), kind) for row in rows], _ATTRIBUTE_TYPES[kind]))
         fields.append(pa.field(f"{_ATTRIBUTE_PREFIX}{kind}:{name}", _ATTRIBUTE_TYPES[kind]))
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    return arrays, fields
 
 
 def tombstone_batch(tombstones: Iterable[Tombstone]) -> pa.RecordBatch:

@@ -5,4 +5,6 @@ codec         events ↔ the protobuf bytes in the log (the only place here that
 partitioning  product_id → partition
 log           the protocol every log fulfils
 embedded      a log in one SQLite file, for one machine
+kafka         a log on Apache Kafka, for several
+opening       which of the two a program uses
 """

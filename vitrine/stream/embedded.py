@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from vitrine.runtime.errors import ConfigError, StreamGap, Unavailable
-from vitrine.stream.log import DeadLetter, Position, Record
+from vitrine.stream.log import DeadLetter, Entry, Headers, Position, Record, Source, Stream
 from vitrine.stream.partitioning import partition_of
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS log (log_id TEXT NOT NULL, partitions INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
-    partition INTEGER NOT NULL, offset INTEGER NOT NULL,
-    key TEXT NOT NULL, value BLOB, append_time_us INTEGER NOT NULL,
-    PRIMARY KEY (partition, offset)
+    stream TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+    key TEXT NOT NULL, value BLOB, append_time_us INTEGER NOT NULL, headers TEXT,
+    PRIMARY KEY (stream, partition, offset)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dead_letters (
-    partition INTEGER NOT NULL, offset INTEGER NOT NULL,
-    key TEXT NOT NULL, value BLOB, append_time_us INTEGER NOT NULL,
+    stream TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+    key TEXT NOT NULL, value BLOB, append_time_us INTEGER NOT NULL, headers TEXT,
     reason TEXT NOT NULL, partly_indexed INTEGER NOT NULL, time_us INTEGER NOT NULL,
-    PRIMARY KEY (partition, offset)
+    PRIMARY KEY (stream, partition, offset)
 );
+"""
+# In the file's user_version. Files of version 0 knew one stream and no headers.
+_SCHEMA_VERSION: Final = 2
+_FROM_VERSION_0: Final = """
+ALTER TABLE events RENAME TO old_events;
+ALTER TABLE dead_letters RENAME TO old_letters;
+{schema}
+INSERT INTO events SELECT 'catalogue', partition, offset, key, value, append_time_us, NULL FROM old_events;
+INSERT INTO dead_letters SELECT 'catalogue', partition, offset, key, value, append_time_us, NULL, reason,
+    partly_indexed, time_us FROM old_letters;
+DROP TABLE old_events;
+DROP TABLE old_letters;
 """
 _POLL_INTERVAL_S: Final = 0.02
 _BUSY_TIMEOUT_S: Final = 10.0
@@ -68,53 +81,82 @@ class EmbeddedLog:
     def partitions(self) -> int:
         return self._partitions
 
-    def append(self, entries: Sequence[tuple[str, bytes]]) -> list[Position]:
+    @property
+    def keeps_deletes_s(self) -> None:
+        """For ever: nothing is removed from this log."""
+        return None
+
+    def check(self) -> None:
+        """The file is this process's for as long as it is open."""
+
+    def append(self, entries: Sequence[Entry]) -> list[Position]:
         positions = []
         with self._transaction() as connection:
             now_us = time.time_ns() // 1_000
-            ends: dict[int, int] = {}
-            for key, value in entries:
-                partition = partition_of(key, self._partitions)
-                offset = ends.get(partition)
+            ends: dict[Source, int] = {}
+            for key, value, stream, headers in entries:
+                source = Source(partition_of(key, self._partitions), stream)
+                offset = ends.get(source)
                 if offset is None:
-                    offset = _end_offset(connection, partition)
-                ends[partition] = offset + 1
-                connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", (partition, offset, key, value, now_us))
-                positions.append(Position(partition, offset))
+                    offset = _end_offset(connection, source)
+                ends[source] = offset + 1
+                row = (stream, source.partition, offset, key, value, now_us, _headers_text(headers))
+                connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                positions.append(source.at(offset))
         return positions
 
-    def end_offset(self, partition: int) -> int:
+    def end_offsets(self, sources: Iterable[Source]) -> dict[Source, int]:
         with self._reading() as connection:
-            return _end_offset(connection, partition)
+            return {source: _end_offset(connection, source) for source in sources}
+
+    def later_records(self, records: Iterable[Record]) -> dict[Position, Position]:
+        found = {}
+        with self._reading() as connection:
+            for record in records:
+                partition, offset, stream = record.position
+                (newest,) = connection.execute(
+                    "SELECT MAX(offset) FROM events WHERE stream = ? AND partition = ? AND offset > ? AND key = ?",
+                    (stream, partition, offset, record.key),
+                ).fetchone()
+                if newest is not None:
+                    found[record.position] = record.source.at(newest)
+        return found
 
     def read(self, position: Position, max_records: int) -> list[Record]:
-        """Up to `max_records` of one partition, from `position` on. Raises StreamGap if records are missing there."""
+        """Up to `max_records` of one source, from `position` on. Raises StreamGap if records are missing there."""
+        partition, first, stream = position
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT offset, key, value, append_time_us FROM events"
-                " WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
-                (*position, max_records),
+                "SELECT offset, key, value, append_time_us, headers FROM events"
+                " WHERE stream = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
+                (stream, partition, first, max_records),
             ).fetchall()
-        for expected, (offset, *_) in enumerate(rows, position.offset):
+        for expected, (offset, *_) in enumerate(rows, first):
             if offset != expected:
-                raise StreamGap(f"partition {position.partition}: offset {expected} is gone, {offset} is next")
+                reason = f"{stream} partition {partition}: offset {expected} is gone, {offset} is next"
+                raise StreamGap(reason, partition)
         return [
-            Record(Position(position.partition, offset), key, value, time_us) for offset, key, value, time_us in rows
+            Record(Position(partition, offset, stream), key, value, time_us, _headers(text))
+            for offset, key, value, time_us, text in rows
         ]
 
-    def consumer(self, partitions: Iterable[int]) -> EmbeddedConsumer:
-        return EmbeddedConsumer(self, partitions)
+    def consumer(self, partitions: Iterable[int] | None = None) -> EmbeddedConsumer:
+        """Reads `partitions`, or all."""
+        return EmbeddedConsumer(self, range(self._partitions) if partitions is None else partitions)
 
     def put_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         with self._transaction() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
-                        *letter.record.position,
+                        letter.record.position.stream,
+                        letter.record.position.partition,
+                        letter.record.position.offset,
                         letter.record.key,
                         letter.record.value,
                         letter.record.append_time_us,
+                        _headers_text(letter.record.headers),
                         letter.reason,
                         letter.partly_indexed,
                         letter.time_us,
@@ -125,10 +167,17 @@ class EmbeddedLog:
 
     def dead_letters(self) -> list[DeadLetter]:
         with self._reading() as connection:
-            rows = connection.execute("SELECT * FROM dead_letters ORDER BY time_us, partition, offset").fetchall()
+            rows = connection.execute(
+                "SELECT * FROM dead_letters ORDER BY time_us, stream, partition, offset"
+            ).fetchall()
         return [
-            DeadLetter(Record(Position(partition, offset), key, value, append_us), reason, bool(partly), time_us)
-            for partition, offset, key, value, append_us, reason, partly, time_us in rows
+            DeadLetter(
+                Record(Position(partition, offset, Stream(stream)), key, value, append_us, _headers(headers)),
+                reason,
+                bool(partly),
+                time_us,
+            )
+            for stream, partition, offset, key, value, append_us, headers, reason, partly, time_us in rows
         ]
 
     def close(self) -> None:
@@ -156,21 +205,29 @@ class EmbeddedLog:
 
 
 class EmbeddedConsumer:
-    """Reads partitions of an EmbeddedLog in turn, so that a busy one does not starve the others."""
+    """Reads sources of an EmbeddedLog in turn, so that a busy one does not starve the others."""
 
     def __init__(self, log: EmbeddedLog, partitions: Iterable[int]) -> None:
         self._log = log
-        self._next = dict.fromkeys(partitions, 0)
+        self._assigned = dict.fromkeys(partitions, 1)
+        self._next = {Source(partition, stream): 0 for partition in self._assigned for stream in Stream}
+
+    def assigned(self) -> Mapping[int, int]:
+        """Who opens the file reads all of it: nobody else shares the work."""
+        return self._assigned
 
     def seek(self, position: Position) -> None:
-        end = self._log.end_offset(position.partition)
+        source = Source(position.partition, position.stream)
+        end = self._log.end_offsets([source])[source]
         if position.offset > end:
-            raise StreamGap(
-                f"partition {position.partition}: the index has offsets up to {position.offset}, the log ends at {end}"
+            reason = (
+                f"{source.stream} partition {source.partition}: the index has offsets up to {position.offset}, "
+                f"the log ends at {end}"
             )
-        self._next[position.partition] = position.offset
+            raise StreamGap(reason, source.partition)
+        self._next[source] = position.offset
 
-    def poll(self, max_records: int, timeout_s: float, paused: Collection[int] = ()) -> list[Record]:
+    def poll(self, max_records: int, timeout_s: float, paused: Collection[Source] = ()) -> list[Record]:
         deadline = time.monotonic() + timeout_s
         while True:
             records = self._ready(max_records, paused)
@@ -178,18 +235,27 @@ class EmbeddedConsumer:
                 return records
             time.sleep(_POLL_INTERVAL_S)
 
-    def _ready(self, max_records: int, paused: Collection[int]) -> list[Record]:
-        active = [partition for partition in self._next if partition not in paused]
+    def next_offset(self, source: Source) -> int:
+        return self._next[source]
+
+    def published(self, positions: Iterable[Position]) -> None:
+        """No tool shows the lag of this log but our own, which reads the manifests."""
+
+    def close(self) -> None:
+        """Nothing of its own is open."""
+
+    def _ready(self, max_records: int, paused: Collection[Source]) -> list[Record]:
+        active = [source for source in self._next if source not in paused]
         if not active:
             return []
         share = -(-max_records // len(active))
         records: list[Record] = []
-        for partition in active:
-            found = self._log.read(Position(partition, self._next[partition]), min(share, max_records - len(records)))
+        for source in active:
+            found = self._log.read(source.at(self._next[source]), min(share, max_records - len(records)))
             if found:
                 # To the end of the queue: where there is not room for all, the others come first next time.
-                del self._next[partition]
-                self._next[partition] = found[-1].position.offset + 1
+                del self._next[source]
+                self._next[source] = found[-1].position.offset + 1
                 records += found
         return records
 
@@ -198,8 +264,8 @@ def _prepared(connection: sqlite3.Connection, partitions: int) -> tuple[str, int
     """The log's id and number of partitions, its tables made if absent."""
     _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
-    connection.executescript(_SCHEMA)
     connection.execute("BEGIN IMMEDIATE")
+    _make_tables(connection)
     row: tuple[str, int] | None = connection.execute("SELECT log_id, partitions FROM log").fetchone()
     if row is None:
         row = (uuid.uuid4().hex, partitions)
@@ -221,6 +287,28 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
         time.sleep(_POLL_INTERVAL_S)
 
 
-def _end_offset(connection: sqlite3.Connection, partition: int) -> int:
-    row = connection.execute("SELECT MAX(offset) FROM events WHERE partition = ?", (partition,)).fetchone()
+def _make_tables(connection: sqlite3.Connection) -> None:
+    """Tables as they are now, whatever there was. Inside a transaction: of several processes one does it."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == _SCHEMA_VERSION:
+        return
+    old = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone()
+    script = _FROM_VERSION_0.format(schema=_SCHEMA) if old else _SCHEMA
+    for statement in script.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+
+def _end_offset(connection: sqlite3.Connection, source: Source) -> int:
+    row = connection.execute(
+        "SELECT MAX(offset) FROM events WHERE stream = ? AND partition = ?", (source.stream, source.partition)
+    ).fetchone()
     return 0 if row[0] is None else int(row[0]) + 1
+
+
+def _headers_text(headers: Headers) -> str | None:
+    return json.dumps([(name, value.hex()) for name, value in headers]) if headers else None
+
+
+def _headers(text: str | None) -> Headers:
+    return tuple((name, bytes.fromhex(value)) for name, value in json.loads(text)) if text else ()

@@ -37,4 +37,12 @@ class Delete:
     event_time_us: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LiveUpdate:
+    """What changes by the minute, as it is from now on: the product's whole live map. Empty: it has none any more."""
+
+    product_id: str
+    attributes: Attributes
+
+
 Event = Upsert | Delete

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple, Protocol
+
+
+class Stream(StrEnum):
+    """The two logs of a catalogue, with equal partitions: whole products, and what changes by the minute."""
+
+    CATALOGUE = "catalogue"
+    LIVE = "live"
 
 
 class Position(NamedTuple):
-    """A place in the log. Offsets count from 0 within a partition."""
+    """A place in the log. Offsets count from 0 within a partition of a stream."""
 
     partition: int
     offset: int
+    stream: Stream = Stream.CATALOGUE
+
+
+class Source(NamedTuple):
+    """One partition of one stream: what is read in order."""
+
+    partition: int
+    stream: Stream = Stream.CATALOGUE
+
+    def at(self, offset: int) -> Position:
+        return Position(self.partition, offset, self.stream)
+
+
+Headers = tuple[tuple[str, bytes], ...]
+
+CONTENT_TYPE: Final = "content-type"
+JSON: Final = b"application/json"
+# Of a record that is published again: the offset it had first, which says what it is newer than.
+REPLAYED_OFFSET: Final = "vitrine.replayed-offset"
 
 
 class Record(NamedTuple):
@@ -20,6 +47,23 @@ class Record(NamedTuple):
     key: str
     value: bytes | None
     append_time_us: int
+    headers: Headers = ()
+
+    @property
+    def source(self) -> Source:
+        return Source(self.position.partition, self.position.stream)
+
+    def header(self, name: str) -> bytes | None:
+        return dict(self.headers).get(name)
+
+
+class Entry(NamedTuple):
+    """One event to append. `key`: the product id. `value` None = delete."""
+
+    key: str
+    value: bytes | None
+    stream: Stream = Stream.CATALOGUE
+    headers: Headers = ()
 
 
 class DeadLetter(NamedTuple):
@@ -35,19 +79,42 @@ class DeadLetter(NamedTuple):
 
 
 class Consumer(Protocol):
-    """Reads some partitions, from where it is told: the manifest's offset, never one the log remembers."""
+    """Reads partitions, from where it is told: the manifest's offset, never one the log remembers.
+
+    Not thread safe: one call at a time.
+    """
+
+    def assigned(self) -> Mapping[int, int]:
+        """The partitions to read now, and how often each has been assigned: a new number asks for a new claim."""
+        ...
 
     def seek(self, position: Position) -> None:
-        """Reads on from `position`. Raises StreamGap if the log does not hold it."""
+        """Reads on from `position`. Nothing is read of a source before. Raises StreamGap if the log lacks it."""
         ...
 
-    def poll(self, max_records: int, timeout_s: float, paused: Collection[int] = ()) -> list[Record]:
-        """Up to `max_records`, in order per partition, none from `paused` partitions; waits if there are none."""
+    def poll(self, max_records: int, timeout_s: float, paused: Collection[Source] = ()) -> list[Record]:
+        """Up to `max_records`, in order per source, none from `paused` ones; waits if there are none.
+
+        Raises StreamGap (with its partition) where records are missing, Unavailable.
+        """
         ...
+
+    def next_offset(self, source: Source) -> int:
+        """Everything of the source before this offset has been polled."""
+        ...
+
+    def published(self, positions: Iterable[Position]) -> None:
+        """Tells the log how far the index has come, for tools that show lag. It is never read back."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class EventLog(Protocol):
-    """An append-only log of a fixed number of partitions. `log_id` changes if the log is made anew."""
+    """An append-only log of a fixed number of partitions. `log_id` changes if the log is made anew.
+
+    `keeps_deletes_s`: for how long a delete can be read after it was appended; None: for ever.
+    """
 
     @property
     def log_id(self) -> str: ...
@@ -55,21 +122,32 @@ class EventLog(Protocol):
     @property
     def partitions(self) -> int: ...
 
-    def append(self, entries: Sequence[tuple[str, bytes]]) -> list[Position]:
-        """Appends (product_id, value) pairs, durable when it returns. Raises Unavailable."""
+    @property
+    def keeps_deletes_s(self) -> float | None: ...
+
+    def check(self) -> None:
+        """Raises StreamGap if the log has been made anew, or has another number of partitions, since it was opened."""
         ...
 
-    def end_offset(self, partition: int) -> int:
-        """The first offset beyond the end."""
+    def append(self, entries: Sequence[Entry]) -> list[Position]:
+        """Appends events, durable when it returns. Raises Unavailable."""
         ...
 
-    def consumer(self, partitions: Iterable[int]) -> Consumer: ...
+    def end_offsets(self, sources: Iterable[Source]) -> dict[Source, int]:
+        """The first offset beyond the end of each. Raises Unavailable."""
+        ...
+
+    def later_records(self, records: Iterable[Record]) -> dict[Position, Position]:
+        """The newest later record of the same key, for each of `records` that has one. Raises Unavailable."""
+        ...
+
+    def consumer(self) -> Consumer: ...
 
     def put_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Durable when it returns; putting the same letter twice keeps one. Raises Unavailable."""
         ...
 
-    def dead_letters(self) -> Iterable[DeadLetter]:
+    def dead_letters(self) -> Sequence[DeadLetter]:
         """All of them, oldest first."""
         ...
 

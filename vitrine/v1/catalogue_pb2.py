@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avitrine/v1/catalogue.proto\x12\nvitrine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1c\n\nStringList\x12\x0e\n\x06values\x18\x01 \x03(\t\"{\n\x0e\x41ttributeValue\x12\x10\n\x06string\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x12\x0e\n\x04\x62ool\x18\x03 \x01(\x08H\x00\x12-\n\x0bstring_list\x18\x04 \x01(\x0b\x32\x16.vitrine.v1.StringListH\x00\x42\x06\n\x04kind\"R\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x42\x08\n\x06source\"\xf4\x01\n\x06Upsert\x12!\n\x06images\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Image\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x36\n\nattributes\x18\x03 \x03(\x0b\x32\".vitrine.v1.Upsert.AttributesEntry\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\"\x08\n\x06\x44\x65lete\"\xb9\x01\n\x0e\x43\x61talogueEvent\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12$\n\x06upsert\x18\x02 \x01(\x0b\x32\x12.vitrine.v1.UpsertH\x00\x12$\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x12.vitrine.v1.DeleteH\x00\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05index\x18\x05 \x01(\tB\x08\n\x06\x63hange\"0\n\x0bLogPosition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"*\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x7f\n\nPublishAck\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12+\n\x08position\x18\x02 \x01(\x0b\x32\x17.vitrine.v1.LogPositionH\x00\x12&\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x15.vitrine.v1.ItemErrorH\x00\x42\x08\n\x06result\"O\n\x16ListDeadLettersRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12&\n\x05since\x18\x02 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\"\x9d\x01\n\nDeadLetter\x12)\n\x08position\x18\x01 \x01(\x0b\x32\x17.vitrine.v1.LogPosition\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x16\n\x0epartly_indexed\x18\x04 \x01(\x08\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x9f\x01\n\tCatalogue\x12\x41\n\x07Publish\x12\x1a.vitrine.v1.CatalogueEvent\x1a\x16.vitrine.v1.PublishAck(\x01\x30\x01\x12O\n\x0fListDeadLetters\x12\".vitrine.v1.ListDeadLettersRequest\x1a\x16.vitrine.v1.DeadLetter0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avitrine/v1/catalogue.proto\x12\nvitrine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1c\n\nStringList\x12\x0e\n\x06values\x18\x01 \x03(\t\"{\n\x0e\x41ttributeValue\x12\x10\n\x06string\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x01H\x00\x12\x0e\n\x04\x62ool\x18\x03 \x01(\x08H\x00\x12-\n\x0bstring_list\x18\x04 \x01(\x0b\x32\x16.vitrine.v1.StringListH\x00\x42\x06\n\x04kind\"R\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x42\x08\n\x06source\"\xf4\x01\n\x06Upsert\x12!\n\x06images\x18\x01 \x03(\x0b\x32\x11.vitrine.v1.Image\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x36\n\nattributes\x18\x03 \x03(\x0b\x32\".vitrine.v1.Upsert.AttributesEntry\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\"\x08\n\x06\x44\x65lete\"\xb9\x01\n\x0e\x43\x61talogueEvent\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12$\n\x06upsert\x18\x02 \x01(\x0b\x32\x12.vitrine.v1.UpsertH\x00\x12$\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x12.vitrine.v1.DeleteH\x00\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05index\x18\x05 \x01(\tB\x08\n\x06\x63hange\"\xc2\x01\n\x0eLiveAttributes\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12>\n\nattributes\x18\x02 \x03(\x0b\x32*.vitrine.v1.LiveAttributes.AttributesEntry\x12\r\n\x05index\x18\x03 \x01(\t\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\"T\n\x0bLogPosition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\"\n\x06stream\x18\x03 \x01(\x0e\x32\x12.vitrine.v1.Stream\"*\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x7f\n\nPublishAck\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12+\n\x08position\x18\x02 \x01(\x0b\x32\x17.vitrine.v1.LogPositionH\x00\x12&\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x15.vitrine.v1.ItemErrorH\x00\x42\x08\n\x06result\"O\n\x16ListDeadLettersRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12&\n\x05since\x18\x02 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\"\x9d\x01\n\nDeadLetter\x12)\n\x08position\x18\x01 \x01(\x0b\x32\x17.vitrine.v1.LogPosition\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x16\n\x0epartly_indexed\x18\x04 \x01(\x08\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*/\n\x06Stream\x12\x14\n\x10STREAM_CATALOGUE\x10\x00\x12\x0f\n\x0bSTREAM_LIVE\x10\x01\x32\xe6\x01\n\tCatalogue\x12\x41\n\x07Publish\x12\x1a.vitrine.v1.CatalogueEvent\x1a\x16.vitrine.v1.PublishAck(\x01\x30\x01\x12\x45\n\x0bPublishLive\x12\x1a.vitrine.v1.LiveAttributes\x1a\x16.vitrine.v1.PublishAck(\x01\x30\x01\x12O\n\x0fListDeadLetters\x12\".vitrine.v1.ListDeadLettersRequest\x1a\x16.vitrine.v1.DeadLetter0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_UPSERT_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_UPSERT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_LIVEATTRIBUTES_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_LIVEATTRIBUTES_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_STREAM']._serialized_start=1456
+  _globals['_STREAM']._serialized_end=1503
   _globals['_STRINGLIST']._serialized_start=75
   _globals['_STRINGLIST']._serialized_end=103
   _globals['_ATTRIBUTEVALUE']._serialized_start=105
@@ -48,16 +52,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETE']._serialized_end=569
   _globals['_CATALOGUEEVENT']._serialized_start=572
   _globals['_CATALOGUEEVENT']._serialized_end=757
-  _globals['_LOGPOSITION']._serialized_start=759
-  _globals['_LOGPOSITION']._serialized_end=807
-  _globals['_ITEMERROR']._serialized_start=809
-  _globals['_ITEMERROR']._serialized_end=851
-  _globals['_PUBLISHACK']._serialized_start=853
-  _globals['_PUBLISHACK']._serialized_end=980
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=982
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1061
-  _globals['_DEADLETTER']._serialized_start=1064
-  _globals['_DEADLETTER']._serialized_end=1221
-  _globals['_CATALOGUE']._serialized_start=1224
-  _globals['_CATALOGUE']._serialized_end=1383
+  _globals['_LIVEATTRIBUTES']._serialized_start=760
+  _globals['_LIVEATTRIBUTES']._serialized_end=954
+  _globals['_LIVEATTRIBUTES_ATTRIBUTESENTRY']._serialized_start=482
+  _globals['_LIVEATTRIBUTES_ATTRIBUTESENTRY']._serialized_end=559
+  _globals['_LOGPOSITION']._serialized_start=956
+  _globals['_LOGPOSITION']._serialized_end=1040
+  _globals['_ITEMERROR']._serialized_start=1042
+  _globals['_ITEMERROR']._serialized_end=1084
+  _globals['_PUBLISHACK']._serialized_start=1086
+  _globals['_PUBLISHACK']._serialized_end=1213
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1215
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1294
+  _globals['_DEADLETTER']._serialized_start=1297
+  _globals['_DEADLETTER']._serialized_end=1454
+  _globals['_CATALOGUE']._serialized_start=1506
+  _globals['_CATALOGUE']._serialized_end=1736
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,26 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Stream:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StreamEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stream.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STREAM_CATALOGUE: _Stream.ValueType  # 0
+    """CatalogueEvents."""
+    STREAM_LIVE: _Stream.ValueType  # 1
+    """LiveAttributes."""
+
+class Stream(_Stream, metaclass=_StreamEnumTypeWrapper):
+    """The two logs of a catalogue. Their offsets have nothing to do with each other."""
+
+STREAM_CATALOGUE: Stream.ValueType  # 0
+"""CatalogueEvents."""
+STREAM_LIVE: Stream.ValueType  # 1
+"""LiveAttributes."""
+Global___Stream: _TypeAlias = Stream  # noqa: Y015
 
 @_typing.final
 class StringList(_message.Message):
@@ -237,6 +258,61 @@ class CatalogueEvent(_message.Message):
 Global___CatalogueEvent: _TypeAlias = CatalogueEvent  # noqa: Y015
 
 @_typing.final
+class LiveAttributes(_message.Message):
+    """What changes by the minute (price, stock), apart from the product itself: always the product's whole live map. It
+    replaces the one before and touches neither pictures nor `attributes`; one for a product that is not known waits for it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___AttributeValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___AttributeValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """1 to 256 bytes of UTF-8."""
+    index: _builtins.str
+    """The index meant; empty = the default one. Only PublishLive looks at it."""
+    @_builtins.property
+    def attributes(self) -> _containers.MessageMap[_builtins.str, Global___AttributeValue]:
+        """At most 64; names are 1 to 64 bytes. None: the product has no live attributes any more."""
+
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, Global___AttributeValue] | None = ...,
+        index: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "index", b"index", "product_id", b"product_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveAttributes: _TypeAlias = LiveAttributes  # noqa: Y015
+
+@_typing.final
 class LogPosition(_message.Message):
     """A place in the log."""
 
@@ -244,19 +320,22 @@ class LogPosition(_message.Message):
 
     PARTITION_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """0 ≤ partition < partitions of the index."""
     offset: _builtins.int
     """Counts from 0 within the partition."""
+    stream: Global___Stream.ValueType
     def __init__(
         self,
         *,
         partition: _builtins.int = ...,
         offset: _builtins.int = ...,
+        stream: Global___Stream.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "partition", b"partition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "partition", b"partition", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -290,7 +369,7 @@ Global___ItemError: _TypeAlias = ItemError  # noqa: Y015
 
 @_typing.final
 class PublishAck(_message.Message):
-    """The answer to one CatalogueEvent."""
+    """The answer to one CatalogueEvent or LiveAttributes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -40,6 +40,11 @@ class CatalogueStub:
                 request_serializer=vitrine_dot_v1_dot_catalogue__pb2.CatalogueEvent.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_catalogue__pb2.PublishAck.FromString,
                 _registered_method=True)
+        self.PublishLive = channel.stream_stream(
+                '/vitrine.v1.Catalogue/PublishLive',
+                request_serializer=vitrine_dot_v1_dot_catalogue__pb2.LiveAttributes.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_catalogue__pb2.PublishAck.FromString,
+                _registered_method=True)
         self.ListDeadLetters = channel.unary_stream(
                 '/vitrine.v1.Catalogue/ListDeadLetters',
                 request_serializer=vitrine_dot_v1_dot_catalogue__pb2.ListDeadLettersRequest.SerializeToString,
@@ -60,6 +65,13 @@ class CatalogueServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishLive(self, request_iterator, context):
+        """The same for live attributes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeadLetters(self, request, context):
         """What the indexer refused, oldest first. Errors: NOT_FOUND (`index`), UNAVAILABLE.
         """
@@ -73,6 +85,11 @@ def add_CatalogueServicer_to_server(servicer, server):
             'Publish': grpc.stream_stream_rpc_method_handler(
                     servicer.Publish,
                     request_deserializer=vitrine_dot_v1_dot_catalogue__pb2.CatalogueEvent.FromString,
+                    response_serializer=vitrine_dot_v1_dot_catalogue__pb2.PublishAck.SerializeToString,
+            ),
+            'PublishLive': grpc.stream_stream_rpc_method_handler(
+                    servicer.PublishLive,
+                    request_deserializer=vitrine_dot_v1_dot_catalogue__pb2.LiveAttributes.FromString,
                     response_serializer=vitrine_dot_v1_dot_catalogue__pb2.PublishAck.SerializeToString,
             ),
             'ListDeadLetters': grpc.unary_stream_rpc_method_handler(
@@ -108,6 +125,33 @@ class Catalogue:
             target,
             '/vitrine.v1.Catalogue/Publish',
             vitrine_dot_v1_dot_catalogue__pb2.CatalogueEvent.SerializeToString,
+            vitrine_dot_v1_dot_catalogue__pb2.PublishAck.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishLive(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/vitrine.v1.Catalogue/PublishLive',
+            vitrine_dot_v1_dot_catalogue__pb2.LiveAttributes.SerializeToString,
             vitrine_dot_v1_dot_catalogue__pb2.PublishAck.FromString,
             options,
             channel_credentials,

@@ -38,6 +38,8 @@ class CatalogueStub:
     error of its own and the stream goes on. Errors of the stream itself: UNAVAILABLE (log or store cannot be written;
     unacknowledged events may be sent again: publishing twice has the effect of once).
     """
+    PublishLive: _grpc.StreamStreamMultiCallable[_catalogue_pb2.LiveAttributes, _catalogue_pb2.PublishAck]
+    """The same for live attributes."""
     ListDeadLetters: _grpc.UnaryStreamMultiCallable[_catalogue_pb2.ListDeadLettersRequest, _catalogue_pb2.DeadLetter]
     """What the indexer refused, oldest first. Errors: NOT_FOUND (`index`), UNAVAILABLE."""
 
@@ -51,6 +53,8 @@ class CatalogueAsyncStub(CatalogueStub):
     error of its own and the stream goes on. Errors of the stream itself: UNAVAILABLE (log or store cannot be written;
     unacknowledged events may be sent again: publishing twice has the effect of once).
     """
+    PublishLive: _aio.StreamStreamMultiCallable[_catalogue_pb2.LiveAttributes, _catalogue_pb2.PublishAck]  # type: ignore[assignment]
+    """The same for live attributes."""
     ListDeadLetters: _aio.UnaryStreamMultiCallable[_catalogue_pb2.ListDeadLettersRequest, _catalogue_pb2.DeadLetter]  # type: ignore[assignment]
     """What the indexer refused, oldest first. Errors: NOT_FOUND (`index`), UNAVAILABLE."""
 
@@ -67,6 +71,14 @@ class CatalogueServicer(metaclass=_abc_1.ABCMeta):
         error of its own and the stream goes on. Errors of the stream itself: UNAVAILABLE (log or store cannot be written;
         unacknowledged events may be sent again: publishing twice has the effect of once).
         """
+
+    @_abc_1.abstractmethod
+    def PublishLive(
+        self,
+        request_iterator: _MaybeAsyncIterator[_catalogue_pb2.LiveAttributes],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_catalogue_pb2.PublishAck], _abc.AsyncIterator[_catalogue_pb2.PublishAck]]:
+        """The same for live attributes."""
 
     @_abc_1.abstractmethod
     def ListDeadLetters(

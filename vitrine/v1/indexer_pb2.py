@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vitrine/v1/indexer.proto\x12\nvitrine.v1\"0\n\x0bRollRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\"#\n\x0cRollResponse\x12\x13\n\x0brows_rolled\x18\x01 \x01(\x04\"%\n\x14IndexerStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"[\n\x0eOwnedPartition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\r\n\x05state\x18\x04 \x01(\t\"G\n\x15IndexerStatusResponse\x12.\n\npartitions\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.OwnedPartition2\x96\x01\n\x07Indexer\x12\x39\n\x04Roll\x12\x17.vitrine.v1.RollRequest\x1a\x18.vitrine.v1.RollResponse\x12P\n\tGetStatus\x12 .vitrine.v1.IndexerStatusRequest\x1a!.vitrine.v1.IndexerStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vitrine/v1/indexer.proto\x12\nvitrine.v1\"0\n\x0bRollRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\"#\n\x0cRollResponse\x12\x13\n\x0brows_rolled\x18\x01 \x01(\x04\"3\n\x0e\x43ompactRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\")\n\x0f\x43ompactResponse\x12\x16\n\x0erows_rewritten\x18\x01 \x01(\x04\"3\n\x0e\x43ollectRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\"4\n\x0f\x43ollectResponse\x12\x11\n\tmanifests\x18\x01 \x01(\x04\x12\x0e\n\x06shards\x18\x02 \x01(\x04\"D\n\x0fRollbackRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0f\n\x07version\x18\x03 \x01(\x04\"\x7f\n\rResumeRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x14\n\x07skip_to\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x19\n\x0cskip_live_to\x18\x04 \x01(\x04H\x01\x88\x01\x01\x42\n\n\x08_skip_toB\x0f\n\r_skip_live_to\"%\n\x14IndexerStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\x9f\x01\n\x0eOwnedPartition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\r\n\x05state\x18\x04 \x01(\t\x12\x18\n\x10next_live_offset\x18\x05 \x01(\x04\x12\x17\n\x0f\x65nd_live_offset\x18\x06 \x01(\x04\x12\x0f\n\x07version\x18\x07 \x01(\x04\"G\n\x15IndexerStatusResponse\x12.\n\npartitions\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.OwnedPartition2\xa4\x03\n\x07Indexer\x12\x39\n\x04Roll\x12\x17.vitrine.v1.RollRequest\x1a\x18.vitrine.v1.RollResponse\x12\x42\n\x07\x43ompact\x12\x1a.vitrine.v1.CompactRequest\x1a\x1b.vitrine.v1.CompactResponse\x12\x42\n\x07\x43ollect\x12\x1a.vitrine.v1.CollectRequest\x1a\x1b.vitrine.v1.CollectResponse\x12\x43\n\x08Rollback\x12\x1b.vitrine.v1.RollbackRequest\x1a\x1a.vitrine.v1.OwnedPartition\x12?\n\x06Resume\x12\x19.vitrine.v1.ResumeRequest\x1a\x1a.vitrine.v1.OwnedPartition\x12P\n\tGetStatus\x12 .vitrine.v1.IndexerStatusRequest\x1a!.vitrine.v1.IndexerStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROLLREQUEST']._serialized_end=88
   _globals['_ROLLRESPONSE']._serialized_start=90
   _globals['_ROLLRESPONSE']._serialized_end=125
-  _globals['_INDEXERSTATUSREQUEST']._serialized_start=127
-  _globals['_INDEXERSTATUSREQUEST']._serialized_end=164
-  _globals['_OWNEDPARTITION']._serialized_start=166
-  _globals['_OWNEDPARTITION']._serialized_end=257
-  _globals['_INDEXERSTATUSRESPONSE']._serialized_start=259
-  _globals['_INDEXERSTATUSRESPONSE']._serialized_end=330
-  _globals['_INDEXER']._serialized_start=333
-  _globals['_INDEXER']._serialized_end=483
+  _globals['_COMPACTREQUEST']._serialized_start=127
+  _globals['_COMPACTREQUEST']._serialized_end=178
+  _globals['_COMPACTRESPONSE']._serialized_start=180
+  _globals['_COMPACTRESPONSE']._serialized_end=221
+  _globals['_COLLECTREQUEST']._serialized_start=223
+  _globals['_COLLECTREQUEST']._serialized_end=274
+  _globals['_COLLECTRESPONSE']._serialized_start=276
+  _globals['_COLLECTRESPONSE']._serialized_end=328
+  _globals['_ROLLBACKREQUEST']._serialized_start=330
+  _globals['_ROLLBACKREQUEST']._serialized_end=398
+  _globals['_RESUMEREQUEST']._serialized_start=400
+  _globals['_RESUMEREQUEST']._serialized_end=527
+  _globals['_INDEXERSTATUSREQUEST']._serialized_start=529
+  _globals['_INDEXERSTATUSREQUEST']._serialized_end=566
+  _globals['_OWNEDPARTITION']._serialized_start=569
+  _globals['_OWNEDPARTITION']._serialized_end=728
+  _globals['_INDEXERSTATUSRESPONSE']._serialized_start=730
+  _globals['_INDEXERSTATUSRESPONSE']._serialized_end=801
+  _globals['_INDEXER']._serialized_start=804
+  _globals['_INDEXER']._serialized_end=1224
 # @@protoc_insertion_point(module_scope)

@@ -64,6 +64,162 @@ class RollResponse(_message.Message):
 Global___RollResponse: _TypeAlias = RollResponse  # noqa: Y015
 
 @_typing.final
+class CompactRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which partitions to compact. Empty: all this indexer owns."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        partitions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "partitions", b"partitions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompactRequest: _TypeAlias = CompactRequest  # noqa: Y015
+
+@_typing.final
+class CompactResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_REWRITTEN_FIELD_NUMBER: _builtins.int
+    rows_rewritten: _builtins.int
+    """Rows that are in one shard now and were in several, or were kept for nothing."""
+    def __init__(
+        self,
+        *,
+        rows_rewritten: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows_rewritten", b"rows_rewritten"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompactResponse: _TypeAlias = CompactResponse  # noqa: Y015
+
+@_typing.final
+class CollectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which partitions to collect. Empty: all this indexer owns."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        partitions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "partitions", b"partitions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectRequest: _TypeAlias = CollectRequest  # noqa: Y015
+
+@_typing.final
+class CollectResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANIFESTS_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    manifests: _builtins.int
+    shards: _builtins.int
+    def __init__(
+        self,
+        *,
+        manifests: _builtins.int = ...,
+        shards: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifests", b"manifests", "shards", b"shards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectResponse: _TypeAlias = CollectResponse  # noqa: Y015
+
+@_typing.final
+class RollbackRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    partition: _builtins.int
+    version: _builtins.int
+    """The manifest whose shards and offsets become current again. It is not older than a day."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        partition: _builtins.int = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "partition", b"partition", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackRequest: _TypeAlias = RollbackRequest  # noqa: Y015
+
+@_typing.final
+class ResumeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    SKIP_TO_FIELD_NUMBER: _builtins.int
+    SKIP_LIVE_TO_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    partition: _builtins.int
+    skip_to: _builtins.int
+    """Where to read on. Absent: where the manifest says, so that everything after it is read again. Set: what lies
+    between is skipped for good, which also ends a halt caused by a gap in the log.
+    """
+    skip_live_to: _builtins.int
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        partition: _builtins.int = ...,
+        skip_to: _builtins.int | None = ...,
+        skip_live_to: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_skip_live_to", b"_skip_live_to", "_skip_to", b"_skip_to", "skip_live_to", b"skip_live_to", "skip_to", b"skip_to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_skip_live_to", b"_skip_live_to", "_skip_to", b"_skip_to", "index", b"index", "partition", b"partition", "skip_live_to", b"skip_live_to", "skip_to", b"skip_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__skip_live_to: _TypeAlias = _typing.Literal["skip_live_to"]  # noqa: Y015
+    _WhichOneofArgType__skip_live_to: _TypeAlias = _typing.Literal["_skip_live_to", b"_skip_live_to"]  # noqa: Y015
+    _WhichOneofReturnType__skip_to: _TypeAlias = _typing.Literal["skip_to"]  # noqa: Y015
+    _WhichOneofArgType__skip_to: _TypeAlias = _typing.Literal["_skip_to", b"_skip_to"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_live_to) -> _WhichOneofReturnType__skip_live_to | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_to) -> _WhichOneofReturnType__skip_to | None: ...
+
+Global___ResumeRequest: _TypeAlias = ResumeRequest  # noqa: Y015
+
+@_typing.final
 class IndexerStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -90,13 +246,21 @@ class OwnedPartition(_message.Message):
     NEXT_OFFSET_FIELD_NUMBER: _builtins.int
     END_OFFSET_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    NEXT_LIVE_OFFSET_FIELD_NUMBER: _builtins.int
+    END_LIVE_OFFSET_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     next_offset: _builtins.int
     """First log offset that is not published yet."""
     end_offset: _builtins.int
     """First offset beyond the end of the log."""
     state: _builtins.str
-    """"running", or why the partition waits or has stopped."""
+    """"running", or why the partition waits, is paused or has stopped."""
+    next_live_offset: _builtins.int
+    """The same as above, of the live stream."""
+    end_live_offset: _builtins.int
+    version: _builtins.int
+    """Number of the newest manifest."""
     def __init__(
         self,
         *,
@@ -104,10 +268,13 @@ class OwnedPartition(_message.Message):
         next_offset: _builtins.int = ...,
         end_offset: _builtins.int = ...,
         state: _builtins.str = ...,
+        next_live_offset: _builtins.int = ...,
+        end_live_offset: _builtins.int = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "next_offset", b"next_offset", "partition", b"partition", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_live_offset", b"end_live_offset", "end_offset", b"end_offset", "next_live_offset", b"next_live_offset", "next_offset", b"next_offset", "partition", b"partition", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,6 +39,26 @@ class IndexerStub:
                 request_serializer=vitrine_dot_v1_dot_indexer__pb2.RollRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_indexer__pb2.RollResponse.FromString,
                 _registered_method=True)
+        self.Compact = channel.unary_unary(
+                '/vitrine.v1.Indexer/Compact',
+                request_serializer=vitrine_dot_v1_dot_indexer__pb2.CompactRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_indexer__pb2.CompactResponse.FromString,
+                _registered_method=True)
+        self.Collect = channel.unary_unary(
+                '/vitrine.v1.Indexer/Collect',
+                request_serializer=vitrine_dot_v1_dot_indexer__pb2.CollectRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_indexer__pb2.CollectResponse.FromString,
+                _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/vitrine.v1.Indexer/Rollback',
+                request_serializer=vitrine_dot_v1_dot_indexer__pb2.RollbackRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_indexer__pb2.OwnedPartition.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/vitrine.v1.Indexer/Resume',
+                request_serializer=vitrine_dot_v1_dot_indexer__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_indexer__pb2.OwnedPartition.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/vitrine.v1.Indexer/GetStatus',
                 request_serializer=vitrine_dot_v1_dot_indexer__pb2.IndexerStatusRequest.SerializeToString,
@@ -52,6 +72,36 @@ class IndexerServicer:
     def Roll(self, request, context):
         """Turns fresh shards into rolled ones now, and returns when they are published.
         Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partitions`: not owned here), DEADLINE_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Compact(self, request, context):
+        """Merges all shards of a partition into one. Errors: as Roll.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Collect(self, request, context):
+        """Removes what no manifest of the last hour, and none kept for a rollback, names. Errors: as Roll; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rollback(self, request, context):
+        """Makes an older manifest current again and pauses the partition. Errors: NOT_FOUND (`index`, `version`),
+        INVALID_ARGUMENT (`partition`), UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Ends a pause or a halt. Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partition`, `skip_to`, `skip_live_to`),
+        FAILED_PRECONDITION (there is neither, or the log lacks what comes next and nothing was skipped), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +121,26 @@ def add_IndexerServicer_to_server(servicer, server):
                     servicer.Roll,
                     request_deserializer=vitrine_dot_v1_dot_indexer__pb2.RollRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_indexer__pb2.RollResponse.SerializeToString,
+            ),
+            'Compact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compact,
+                    request_deserializer=vitrine_dot_v1_dot_indexer__pb2.CompactRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_indexer__pb2.CompactResponse.SerializeToString,
+            ),
+            'Collect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Collect,
+                    request_deserializer=vitrine_dot_v1_dot_indexer__pb2.CollectRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_indexer__pb2.CollectResponse.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=vitrine_dot_v1_dot_indexer__pb2.RollbackRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_indexer__pb2.OwnedPartition.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=vitrine_dot_v1_dot_indexer__pb2.ResumeRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_indexer__pb2.OwnedPartition.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -105,6 +175,114 @@ class Indexer:
             '/vitrine.v1.Indexer/Roll',
             vitrine_dot_v1_dot_indexer__pb2.RollRequest.SerializeToString,
             vitrine_dot_v1_dot_indexer__pb2.RollResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.Indexer/Compact',
+            vitrine_dot_v1_dot_indexer__pb2.CompactRequest.SerializeToString,
+            vitrine_dot_v1_dot_indexer__pb2.CompactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Collect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.Indexer/Collect',
+            vitrine_dot_v1_dot_indexer__pb2.CollectRequest.SerializeToString,
+            vitrine_dot_v1_dot_indexer__pb2.CollectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.Indexer/Rollback',
+            vitrine_dot_v1_dot_indexer__pb2.RollbackRequest.SerializeToString,
+            vitrine_dot_v1_dot_indexer__pb2.OwnedPartition.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.Indexer/Resume',
+            vitrine_dot_v1_dot_indexer__pb2.ResumeRequest.SerializeToString,
+            vitrine_dot_v1_dot_indexer__pb2.OwnedPartition.FromString,
             options,
             channel_credentials,
             insecure,

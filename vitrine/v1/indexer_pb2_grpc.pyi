@@ -35,6 +35,18 @@ class IndexerStub:
     """Turns fresh shards into rolled ones now, and returns when they are published.
     Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partitions`: not owned here), DEADLINE_EXCEEDED.
     """
+    Compact: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.CompactRequest, _indexer_pb2.CompactResponse]
+    """Merges all shards of a partition into one. Errors: as Roll."""
+    Collect: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.CollectRequest, _indexer_pb2.CollectResponse]
+    """Removes what no manifest of the last hour, and none kept for a rollback, names. Errors: as Roll; UNAVAILABLE."""
+    Rollback: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.RollbackRequest, _indexer_pb2.OwnedPartition]
+    """Makes an older manifest current again and pauses the partition. Errors: NOT_FOUND (`index`, `version`),
+    INVALID_ARGUMENT (`partition`), UNAVAILABLE.
+    """
+    Resume: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.ResumeRequest, _indexer_pb2.OwnedPartition]
+    """Ends a pause or a halt. Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partition`, `skip_to`, `skip_live_to`),
+    FAILED_PRECONDITION (there is neither, or the log lacks what comes next and nothing was skipped), UNAVAILABLE.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.IndexerStatusRequest, _indexer_pb2.IndexerStatusResponse]
     """Errors: NOT_FOUND (`index`)."""
 
@@ -44,6 +56,18 @@ class IndexerAsyncStub(IndexerStub):
     Roll: _aio.UnaryUnaryMultiCallable[_indexer_pb2.RollRequest, _indexer_pb2.RollResponse]  # type: ignore[assignment]
     """Turns fresh shards into rolled ones now, and returns when they are published.
     Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partitions`: not owned here), DEADLINE_EXCEEDED.
+    """
+    Compact: _aio.UnaryUnaryMultiCallable[_indexer_pb2.CompactRequest, _indexer_pb2.CompactResponse]  # type: ignore[assignment]
+    """Merges all shards of a partition into one. Errors: as Roll."""
+    Collect: _aio.UnaryUnaryMultiCallable[_indexer_pb2.CollectRequest, _indexer_pb2.CollectResponse]  # type: ignore[assignment]
+    """Removes what no manifest of the last hour, and none kept for a rollback, names. Errors: as Roll; UNAVAILABLE."""
+    Rollback: _aio.UnaryUnaryMultiCallable[_indexer_pb2.RollbackRequest, _indexer_pb2.OwnedPartition]  # type: ignore[assignment]
+    """Makes an older manifest current again and pauses the partition. Errors: NOT_FOUND (`index`, `version`),
+    INVALID_ARGUMENT (`partition`), UNAVAILABLE.
+    """
+    Resume: _aio.UnaryUnaryMultiCallable[_indexer_pb2.ResumeRequest, _indexer_pb2.OwnedPartition]  # type: ignore[assignment]
+    """Ends a pause or a halt. Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partition`, `skip_to`, `skip_live_to`),
+    FAILED_PRECONDITION (there is neither, or the log lacks what comes next and nothing was skipped), UNAVAILABLE.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_indexer_pb2.IndexerStatusRequest, _indexer_pb2.IndexerStatusResponse]  # type: ignore[assignment]
     """Errors: NOT_FOUND (`index`)."""
@@ -57,6 +81,42 @@ class IndexerServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_indexer_pb2.RollResponse, _abc.Awaitable[_indexer_pb2.RollResponse]]:
         """Turns fresh shards into rolled ones now, and returns when they are published.
         Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partitions`: not owned here), DEADLINE_EXCEEDED.
+        """
+
+    @_abc_1.abstractmethod
+    def Compact(
+        self,
+        request: _indexer_pb2.CompactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_indexer_pb2.CompactResponse, _abc.Awaitable[_indexer_pb2.CompactResponse]]:
+        """Merges all shards of a partition into one. Errors: as Roll."""
+
+    @_abc_1.abstractmethod
+    def Collect(
+        self,
+        request: _indexer_pb2.CollectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_indexer_pb2.CollectResponse, _abc.Awaitable[_indexer_pb2.CollectResponse]]:
+        """Removes what no manifest of the last hour, and none kept for a rollback, names. Errors: as Roll; UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def Rollback(
+        self,
+        request: _indexer_pb2.RollbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_indexer_pb2.OwnedPartition, _abc.Awaitable[_indexer_pb2.OwnedPartition]]:
+        """Makes an older manifest current again and pauses the partition. Errors: NOT_FOUND (`index`, `version`),
+        INVALID_ARGUMENT (`partition`), UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def Resume(
+        self,
+        request: _indexer_pb2.ResumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_indexer_pb2.OwnedPartition, _abc.Awaitable[_indexer_pb2.OwnedPartition]]:
+        """Ends a pause or a halt. Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partition`, `skip_to`, `skip_live_to`),
+        FAILED_PRECONDITION (there is neither, or the log lacks what comes next and nothing was skipped), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

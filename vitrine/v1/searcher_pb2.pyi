@@ -85,6 +85,27 @@ class Hit(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class LiveEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _catalogue_pb2.AttributeValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _catalogue_pb2.AttributeValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     URI_FIELD_NUMBER: _builtins.int
@@ -92,6 +113,7 @@ class Hit(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.str
     image_id: _builtins.str
     uri: _builtins.str
@@ -103,6 +125,10 @@ class Hit(_message.Message):
     category: _builtins.str
     @_builtins.property
     def attributes(self) -> _containers.MessageMap[_builtins.str, _catalogue_pb2.AttributeValue]: ...
+    @_builtins.property
+    def live(self) -> _containers.MessageMap[_builtins.str, _catalogue_pb2.AttributeValue]:
+        """What changes by the minute: the newest LiveAttributes of the product."""
+
     def __init__(
         self,
         *,
@@ -113,10 +139,11 @@ class Hit(_message.Message):
         score: _builtins.float = ...,
         category: _builtins.str = ...,
         attributes: _abc.Mapping[_builtins.str, _catalogue_pb2.AttributeValue] | None = ...,
+        live: _abc.Mapping[_builtins.str, _catalogue_pb2.AttributeValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "category", b"category", "image_id", b"image_id", "product_id", b"product_id", "score", b"score", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "category", b"category", "image_id", b"image_id", "live", b"live", "product_id", b"product_id", "score", b"score", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,6 +356,27 @@ class Product(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class LiveEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _catalogue_pb2.AttributeValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _catalogue_pb2.AttributeValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
@@ -336,6 +384,7 @@ class Product(_message.Message):
     EVENT_TIME_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.str
     category: _builtins.str
     @_builtins.property
@@ -352,6 +401,10 @@ class Product(_message.Message):
     def position(self) -> _catalogue_pb2.LogPosition:
         """Where in the log this version of the product stands."""
 
+    @_builtins.property
+    def live(self) -> _containers.MessageMap[_builtins.str, _catalogue_pb2.AttributeValue]:
+        """What changes by the minute: the newest LiveAttributes of the product."""
+
     def __init__(
         self,
         *,
@@ -362,10 +415,11 @@ class Product(_message.Message):
         event_time: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         position: _catalogue_pb2.LogPosition | None = ...,
+        live: _abc.Mapping[_builtins.str, _catalogue_pb2.AttributeValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "expires_at", b"expires_at", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "category", b"category", "event_time", b"event_time", "expires_at", b"expires_at", "images", b"images", "position", b"position", "product_id", b"product_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "category", b"category", "event_time", b"event_time", "expires_at", b"expires_at", "images", b"images", "live", b"live", "position", b"position", "product_id", b"product_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -447,6 +501,7 @@ class ShardStatus(_message.Message):
     TOMBSTONES_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     RECALL_AT_10_FIELD_NUMBER: _builtins.int
+    LIVE_ROWS_FIELD_NUMBER: _builtins.int
     shard_id: _builtins.str
     kind: _builtins.str
     """"fresh" or "rolled"."""
@@ -459,6 +514,8 @@ class ShardStatus(_message.Message):
     """"exact" or "tree"."""
     recall_at_10: _builtins.float
     """Recall@10 measured when the shard was built; 1 for exact."""
+    live_rows: _builtins.int
+    """Products whose live attributes it holds."""
     def __init__(
         self,
         *,
@@ -469,10 +526,11 @@ class ShardStatus(_message.Message):
         tombstones: _builtins.int = ...,
         method: _builtins.str = ...,
         recall_at_10: _builtins.float = ...,
+        live_rows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "method", b"method", "recall_at_10", b"recall_at_10", "rows", b"rows", "rows_live", b"rows_live", "shard_id", b"shard_id", "tombstones", b"tombstones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "live_rows", b"live_rows", "method", b"method", "recall_at_10", b"recall_at_10", "rows", b"rows", "rows_live", b"rows_live", "shard_id", b"shard_id", "tombstones", b"tombstones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -489,12 +547,18 @@ class PartitionStatus(_message.Message):
     PRODUCTS_LIVE_FIELD_NUMBER: _builtins.int
     INDEX_TIME_FIELD_NUMBER: _builtins.int
     SHARDS_FIELD_NUMBER: _builtins.int
+    NEXT_LIVE_OFFSET_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     version: _builtins.int
     next_offset: _builtins.int
     """First log offset that is not indexed yet."""
     rows_live: _builtins.int
     products_live: _builtins.int
+    next_live_offset: _builtins.int
+    """The same as next_offset, of the live stream."""
+    paused: _builtins.str
+    """Why the partition stands still on purpose (after a rollback); empty: it does not."""
     @_builtins.property
     def index_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -509,10 +573,12 @@ class PartitionStatus(_message.Message):
         products_live: _builtins.int = ...,
         index_time: _timestamp_pb2.Timestamp | None = ...,
         shards: _abc.Iterable[Global___ShardStatus] | None = ...,
+        next_live_offset: _builtins.int = ...,
+        paused: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["index_time", b"index_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_time", b"index_time", "next_offset", b"next_offset", "partition", b"partition", "products_live", b"products_live", "rows_live", b"rows_live", "shards", b"shards", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_time", b"index_time", "next_live_offset", b"next_live_offset", "next_offset", b"next_offset", "partition", b"partition", "paused", b"paused", "products_live", b"products_live", "rows_live", b"rows_live", "shards", b"shards", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

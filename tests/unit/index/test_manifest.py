@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xxhash
 from obstore.store import MemoryStore
 
 from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
@@ -77,12 +78,28 @@ def test_what_is_no_manifest_is_refused(data: bytes) -> None:
 
 
 def test_a_manifest_of_a_later_format_is_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vitrine.index.manifest.FORMAT_VERSION", 2)
+    monkeypatch.setattr("vitrine.index.manifest.FORMAT_VERSION", 3)
     later = MANIFEST.to_json()
     monkeypatch.undo()
 
     with pytest.raises(CorruptManifest, match="format_version"):
         Manifest.from_json(later, "here")
+
+
+def test_a_manifest_of_version_1_is_read() -> None:
+    fields = json.loads(MANIFEST.to_json())
+    del fields["checksum"]
+    fields["format_version"] = 1
+    for name in ("next_live_offset", "synced_us", "paused", "sampled_append_us"):
+        del fields[name]
+    for entry in fields["shards"]:
+        del entry["live_rows"]
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    fields["checksum"] = xxhash.xxh3_64_hexdigest(canonical.encode())
+
+    assert Manifest.from_json(json.dumps(fields).encode(), "here") == replace(
+        MANIFEST, next_live_offset=0, synced_us=0, paused="", sampled_append_us=()
+    )
 
 
 def test_the_checksum_does_not_depend_on_how_the_json_is_laid_out() -> None:

@@ -56,7 +56,7 @@ def key(version: int) -> str:
 
 
 def published(owner: PartitionOwner, offset: int = 10) -> Manifest:
-    return owner.publish([ENTRY], offset, 5)
+    return owner.publish(shards=(ENTRY,), next_offset=offset, index_time_us=5)
 
 
 def test_the_first_claim_is_the_first_manifest(log: ManifestLog) -> None:
@@ -77,7 +77,7 @@ def test_a_claim_keeps_shards_and_offsets_and_raises_the_epoch(log: ManifestLog)
 def test_shards_and_offset_move_together(log: ManifestLog) -> None:
     owner = PartitionOwner.claim(log, "log")
 
-    manifest = owner.publish([ENTRY, OTHER], 99, 1_234)
+    manifest = owner.publish(shards=(ENTRY, OTHER), next_offset=99, index_time_us=1_234)
 
     assert (manifest.shards, manifest.next_offset, manifest.index_time_us) == ((ENTRY, OTHER), 99, 1_234)
     assert log.latest() == (manifest, [])
@@ -102,7 +102,7 @@ def test_a_zombie_changes_nothing(log: ManifestLog) -> None:
     manifest = published(owner)
 
     with pytest.raises(Fenced):
-        zombie.publish([OTHER], 99, 9)
+        zombie.publish(shards=(OTHER,), next_offset=99, index_time_us=9)
 
     assert log.latest() == (manifest, [])
 
@@ -177,7 +177,7 @@ def test_an_owner_whose_write_succeeded_though_it_failed_goes_on_beyond_it(
     with pytest.raises(StoreUnavailable):
         published(owner)
 
-    manifest = owner.publish([OTHER], 20, 6)
+    manifest = owner.publish(shards=(OTHER,), next_offset=20, index_time_us=6)
 
     assert (manifest.version, manifest.shards, manifest.next_offset) == (3, (OTHER,), 20)
     assert log.latest() == (manifest, [])
@@ -244,7 +244,7 @@ def test_eight_owners_that_come_and_go_never_lose_an_offset(log: ManifestLog) ->
             owner = PartitionOwner.claim(log, "log")
             try:
                 for _ in range(3):
-                    owner.publish([ENTRY], owner.manifest.next_offset + 1, 5)
+                    owner.publish(shards=(ENTRY,), next_offset=owner.manifest.next_offset + 1, index_time_us=5)
                     done.append(1)
             except Fenced:
                 continue

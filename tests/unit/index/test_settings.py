@@ -63,7 +63,7 @@ def test_an_index_that_is_not_there_is_unknown(store: Store) -> None:
         b"null",
         b"\xff",
         b"{}",
-        json.dumps({**asdict(WANTED), "format_version": 2}).encode(),
+        json.dumps({**asdict(WANTED), "format_version": 3}).encode(),
         json.dumps({**asdict(WANTED), "unheard_of": 1}).encode(),
         json.dumps({**asdict(WANTED), "partitions": "four"}).encode(),
     ],
@@ -95,3 +95,11 @@ def test_settings_that_make_no_sense_are_refused_by_the_field(changes: dict[str,
         replace(WANTED, **changes)
 
     assert caught.value.field == field
+
+
+def test_an_index_of_version_1_keeps_its_products_until_they_are_deleted(store: Store) -> None:
+    fields = {**asdict(WANTED), "format_version": 1}
+    del fields["retention_s"]
+    store.create(settings_key(WANTED.name), json.dumps(fields).encode())
+
+    assert load(store, WANTED.name).retention_s == 0

@@ -34,6 +34,10 @@ class WatchedStore(Store):
         self.read.append(key)
         return super().get(key)
 
+    def download(self, key: str, target: Path) -> str | None:
+        self.read.append(key)
+        return super().download(key, target)
+
 
 @pytest.fixture(params=["folder", "remote"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:

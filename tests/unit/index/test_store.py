@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -38,6 +39,48 @@ def test_an_empty_object_exists(store: Store) -> None:
 
 def test_what_was_not_created_is_not_there(store: Store) -> None:
     assert (store.get("a/b"), store.exists("a/b")) == (None, False)
+
+
+def test_a_downloaded_object_is_a_file_and_its_digest_is_known(store: Store, tmp_path: Path) -> None:
+    store.create("a/b", b"contents" * 1_000_000)
+
+    digest = store.download("a/b", tmp_path / "copy")
+
+    assert digest == hashlib.sha256((tmp_path / "copy").read_bytes()).hexdigest()
+    assert (tmp_path / "copy").read_bytes() == b"contents" * 1_000_000
+
+
+def test_what_is_not_there_is_not_downloaded(store: Store, tmp_path: Path) -> None:
+    assert store.download("a/b", tmp_path / "copy") is None
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_download_that_has_no_place_to_go_is_not_the_stores_fault(store: Store, tmp_path: Path) -> None:
+    store.create("a", b"x")
+
+    with pytest.raises(FileNotFoundError):
+        store.download("a", tmp_path / "nowhere" / "copy")
+
+
+def test_requests_are_counted_by_operation(store: Store, tmp_path: Path) -> None:
+    store.create("p/a", b"x")
+    store.get("p/a")
+    store.download("p/a", tmp_path / "copy")
+    store.exists("p/a")
+    store.names("p")
+    store.delete(["p/a"])
+
+    assert store.requests == {"put": 1, "get": 2, "head": 1, "list": 1, "delete": 1}
+
+
+def test_threads_lose_no_count(store: Store) -> None:
+    threads = [threading.Thread(target=lambda: [store.exists("a") for _ in range(50)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert store.requests["head"] == 400
 
 
 def test_names_are_those_directly_below(store: Store) -> None:

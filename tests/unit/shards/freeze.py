@@ -1,6 +1,6 @@
-"""Wrote tests/unit/shards/frozen_v1. Run only for a new format version, into a new folder: frozen files never change.
+"""Wrote tests/unit/shards/frozen_v2. Run only for a new format version, into a new folder: frozen files never change.
 
-PYTHONPATH=. python tests/unit/shards/freeze.py tests/unit/shards/frozen_v2
+PYTHONPATH=. python tests/unit/shards/freeze.py tests/unit/shards/frozen_v3
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.builders import MODEL, NOW, clustered, product, snapshot
 from vitrine.attributes import Attributes
 from vitrine.shards import files
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
-from vitrine.shards.records import Hit, ProductVersion, Tombstone
+from vitrine.shards.records import Hit, LiveVersion, ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.table import table_of
 
@@ -40,6 +40,15 @@ def catalogue() -> tuple[list[ProductVersion], list[ProductVersion], list[Tombst
     return older, newer, [Tombstone("p6", 3_000), Tombstone("p7", 3_001)]
 
 
+def live() -> list[list[LiveVersion]]:
+    """Live rows of the rolled shard, of the fresh one, and of the newest, which holds nothing else."""
+    return [
+        [LiveVersion(f"p{n}", n, ATTRIBUTES[n % 4]) for n in range(1_000, 1_030)],
+        [LiveVersion("p1000", 5_000, {"price": 2.5}), LiveVersion("schuh-ß-靴", 5_001, {"vorrat": True, "größen": ()})],
+        [LiveVersion("p1001", 6_000, {}), LiveVersion("p3", 6_001, {"stock": 0.0, "in_stock": False})],
+    ]
+
+
 def frozen(written: Path, folder: Path) -> Path:
     """`written` as `folder`, whose name is then the shard's id."""
     facts = files.ShardFacts.from_json((written / files.FACTS_FILE).read_bytes(), written.name)
@@ -50,8 +59,11 @@ def frozen(written: Path, folder: Path) -> Path:
 
 def described(hit: Hit) -> dict[str, Any]:
     """A hit as JSON can hold it: bytes in hex, tuples as lists."""
-    attributes = {name: list(value) if isinstance(value, tuple) else value for name, value in hit.attributes.items()}
-    return {**asdict(hit), "sha256": hit.sha256.hex(), "attributes": attributes}
+    attributes, live_attributes = (
+        {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
+        for said in (hit.attributes, hit.live)
+    )
+    return {**asdict(hit), "sha256": hit.sha256.hex(), "attributes": attributes, "live": live_attributes}
 
 
 def main(target: Path) -> None:
@@ -59,9 +71,16 @@ def main(target: Path) -> None:
     older, newer, gone = catalogue()
     with tempfile.TemporaryDirectory(dir=target) as scratch:
         trees = TreeSettings(trees=2, projected_dim=3)
-        rolled = frozen(write_rolled(table_of(older, [], DIM), MODEL, Path(scratch), trees), target / "rolled")
-        fresh = frozen(write_fresh(table_of(newer, gone, DIM), MODEL, Path(scratch)), target / "fresh")
-    view = snapshot(Shard.open(rolled), Shard.open(fresh))
+        tables = [
+            table_of(versions, tombstones, DIM, rows)
+            for (versions, tombstones), rows in zip(((older, []), (newer, gone), ([], [])), live(), strict=True)
+        ]
+        folders = [
+            frozen(write_rolled(tables[0], MODEL, Path(scratch), trees), target / "rolled"),
+            frozen(write_fresh(tables[1], MODEL, Path(scratch)), target / "fresh"),
+            frozen(write_fresh(tables[2], MODEL, Path(scratch)), target / "live"),
+        ]
+    view = snapshot(*map(Shard.open, folders))
     queries = [version.images[0].vector for version in (*older[-20:], *newer)]
     found = view.search(np.array(queries, np.float32), 11, exact=True)
     # Answers that are nearly as good as each other might come the other way round on another machine.

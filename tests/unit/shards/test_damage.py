@@ -14,7 +14,7 @@ import pytest
 from tests.builders import fresh, product, rolled, scattered, singles
 from vitrine.runtime.errors import CorruptShard
 from vitrine.shards import files, tree
-from vitrine.shards.records import Tombstone
+from vitrine.shards.records import LiveVersion, Tombstone
 from vitrine.shards.shard import Shard
 
 Damage = Callable[[Path, np.random.Generator], object]
@@ -41,8 +41,11 @@ DAMAGES: dict[str, Damage] = {
     "all zeros": lambda path, _: path.write_bytes(bytes(path.stat().st_size)),
     "another file": lambda path, rng: path.write_bytes(rng.bytes(path.stat().st_size)),
 }
-FRESH_FILES = (files.FRESH_FILE, files.FACTS_FILE)
-ROLLED_FILES = (files.ROWS_FILE, files.TOMBSTONES_FILE, files.KEYS_FILE, files.VECTORS_FILE, files.FACTS_FILE)
+FRESH_FILES = (files.FRESH_FILE, files.LIVE_FILE, files.FACTS_FILE)
+ROLLED_FILES = (
+    *(files.ROWS_FILE, files.TOMBSTONES_FILE, files.KEYS_FILE, files.VECTORS_FILE),
+    *(files.LIVE_FILE, files.FACTS_FILE),
+)
 TREE_FILES = (files.TREE_FILE, files.PROJECTION_FILE)
 
 
@@ -53,9 +56,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     vectors = scattered(np.random.default_rng(0), 1_100)
     gone = [Tombstone("gone", 7)]
     few = [product("many", vectors[:3], attributes={"colour": "red", "sizes": ("S",)}), *singles(vectors[:20])]
-    built = {"fresh": fresh(parent, few, gone), "rolled": rolled(parent, few, gone)}
+    live = [LiveVersion("many", 3, {"price": 9.5, "in_stock": True}), LiveVersion("p1", 4, {})]
+    built = {"fresh": fresh(parent, few, gone, live=live), "rolled": rolled(parent, few, gone, live=live)}
     if tree.available():
-        built["tree"] = rolled(parent, singles(vectors), gone)
+        built["tree"] = rolled(parent, singles(vectors), gone, live=live)
     return {kind: parent / shard.facts.shard_id for kind, shard in built.items()}
 
 
@@ -152,19 +156,31 @@ def with_facts(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("version", [0, 2, 99, "1", None])
+@pytest.mark.parametrize("version", [0, 3, 99, "1", None])
 def test_an_unknown_format_version_is_refused_by_name(copy: Callable[[str], Path], version: object) -> None:
     with pytest.raises(CorruptShard, match="format_version"):
         Shard.open(with_facts(copy("rolled"), format_version=version))
 
 
 @pytest.mark.parametrize("kind", ["fresh", "rolled", "tree"])
-@pytest.mark.parametrize("changes", [{"rows": 22}, {"rows": 0}, {"dim": 16}, {"dim": 7}, {"dim": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"rows": 22}, {"rows": 0}, {"dim": 16}, {"dim": 7}, {"dim": 0}, {"live_rows": 1}, {"live_rows": 0}]
+)
 def test_facts_that_do_not_fit_the_files_are_refused(
     copy: Callable[[str], Path], kind: str, changes: dict[str, int]
 ) -> None:
     with pytest.raises(CorruptShard):
         Shard.open(with_facts(copy(kind), **changes))
+
+
+@pytest.mark.parametrize("kind", ["fresh", "rolled", "tree"])
+def test_facts_that_do_not_list_the_live_rows_are_refused(copy: Callable[[str], Path], kind: str) -> None:
+    folder = copy(kind)
+    listed = json.loads((folder / files.FACTS_FILE).read_bytes())["files"]
+    del listed[files.LIVE_FILE]
+
+    with pytest.raises(CorruptShard, match="live rows"):
+        Shard.open(with_facts(folder, files=listed))
 
 
 @pytest.mark.parametrize("kind", ["fresh", "rolled"])

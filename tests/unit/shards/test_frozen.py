@@ -10,19 +10,26 @@ import numpy as np
 import pytest
 
 from tests.builders import NOW, snapshot
-from tests.unit.shards.freeze import catalogue, described
+from tests.unit.shards.freeze import catalogue, described, live
 from vitrine.shards.build import TreeSettings, write_rolled
+from vitrine.shards.lookup import newest_live
 from vitrine.shards.merge import merged_table
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 from vitrine.vectors import Vectors
 
-FROZEN = Path(__file__).with_name("frozen_v1")
+# Folders in age order.
+SHARDS = {"frozen_v1": ("rolled", "fresh"), "frozen_v2": ("rolled", "fresh", "live")}
+
+
+@pytest.fixture(scope="module", params=SHARDS)
+def frozen(request: pytest.FixtureRequest) -> Path:
+    return Path(__file__).with_name(request.param)
 
 
 @pytest.fixture(scope="module")
-def expected() -> dict[str, Any]:
-    contents: dict[str, Any] = json.loads((FROZEN / "expected.json").read_bytes())
+def expected(frozen: Path) -> dict[str, Any]:
+    contents: dict[str, Any] = json.loads((frozen / "expected.json").read_bytes())
     return contents
 
 
@@ -32,8 +39,14 @@ def queries(expected: dict[str, Any]) -> Vectors:
 
 
 @pytest.fixture(scope="module")
-def view() -> Snapshot:
-    return snapshot(Shard.open(FROZEN / "rolled"), Shard.open(FROZEN / "fresh"))
+def view(frozen: Path) -> Snapshot:
+    return snapshot(*(Shard.open(frozen / name) for name in SHARDS[frozen.name]))
+
+
+@pytest.fixture(scope="module")
+def with_live() -> Snapshot:
+    """The oldest shards that have live rows: version 1 knew none."""
+    return snapshot(*(Shard.open(Path(__file__).with_name("frozen_v2") / name) for name in SHARDS["frozen_v2"]))
 
 
 def test_it_answers_as_it_did(view: Snapshot, expected: dict[str, Any], queries: Vectors) -> None:
@@ -48,7 +61,7 @@ def test_it_answers_as_it_did(view: Snapshot, expected: dict[str, Any], queries:
 
 def test_its_hits_carry_what_they_did(view: Snapshot, expected: dict[str, Any], queries: Vectors) -> None:
     for hits, before in zip(view.search(queries, 1, exact=True), expected["first_hits"], strict=True):
-        assert described(hits[0]) == {**before, "score": pytest.approx(before["score"], abs=1e-5)}
+        assert described(hits[0]) == {"live": {}, **before, "score": pytest.approx(before["score"], abs=1e-5)}
 
 
 def test_its_tree_is_searched(
@@ -92,3 +105,24 @@ def test_it_can_be_compacted_by_this_version(view: Snapshot, tmp_path: Path) -> 
     shard = Shard.open(write_rolled(table, "m", tmp_path, TreeSettings(trees=2, projected_dim=3)))
 
     assert shard.facts.products == 1_018
+
+
+def test_its_live_rows_read_as_they_were_written(with_live: Snapshot) -> None:
+    newest = {version.product_id: version for versions in live() for version in versions}
+    shards = [entry.shard for entry in with_live.shards]
+
+    assert {name: newest_live(shards, name) for name in newest} == newest
+
+
+def test_its_newest_live_row_is_answered(with_live: Snapshot) -> None:
+    answered = [with_live.live_attributes(name) for name in ("p1000", "p1001", "p1002", "p3", "p999")]
+
+    assert answered == [{"price": 2.5}, {}, {"größe": "M"}, {"stock": 0.0, "in_stock": False}, {}]
+
+
+def test_its_live_rows_can_be_compacted_by_this_version(with_live: Snapshot, tmp_path: Path) -> None:
+    table = merged_table(with_live.shards, reaches_oldest=True)
+
+    shard = Shard.open(write_rolled(table, "m", tmp_path, TreeSettings(trees=2, projected_dim=3)))
+
+    assert shard.facts.live_rows == 24  # of 32 products; eight have none any more

@@ -13,8 +13,9 @@ import xxhash
 from tests.builders import MODEL, NOW, found, fresh, product, rolled, scattered, singles, snapshot
 from vitrine.shards import keys
 from vitrine.shards.build import write_fresh
+from vitrine.shards.lookup import newest_live, newest_mention
 from vitrine.shards.merge import merged_table
-from vitrine.shards.records import ProductVersion, Tombstone
+from vitrine.shards.records import LiveVersion, ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
 
 VECTORS = scattered(np.random.default_rng(0), 200)
@@ -28,9 +29,9 @@ def four_keys(product_id: str) -> int:
 @pytest.fixture(params=["four keys", "one key"])
 def _colliding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     bad_hash = four_keys if request.param == "four keys" else lambda _: 7
-    # keys_of looks it up in its own module; shard.py has its own name for it.
-    monkeypatch.setattr("vitrine.shards.keys.key_of", bad_hash)
-    monkeypatch.setattr("vitrine.shards.shard.key_of", bad_hash)
+    # keys_of looks it up in its own module; the others have their own name for it.
+    for module in ("keys", "lookup", "shard", "snapshot"):
+        monkeypatch.setattr(f"vitrine.shards.{module}.key_of", bad_hash)
 
 
 def uneven(count: int = 40) -> list[ProductVersion]:
@@ -38,8 +39,18 @@ def uneven(count: int = 40) -> list[ProductVersion]:
     return [product(f"p{number}", VECTORS[number : number + 1 + number % 3], number) for number in range(count)]
 
 
-def build(kind: str, parent: Path, versions: Sequence[ProductVersion], gone: Sequence[Tombstone] = ()) -> Shard:
-    return (fresh if kind == "fresh" else rolled)(parent, versions, gone)
+def prices(count: int = 40) -> list[LiveVersion]:
+    return [LiveVersion(f"p{number}", number, {"price": float(number)}) for number in range(count)]
+
+
+def build(
+    kind: str,
+    parent: Path,
+    versions: Sequence[ProductVersion],
+    gone: Sequence[Tombstone] = (),
+    live: Sequence[LiveVersion] = (),
+) -> Shard:
+    return (fresh if kind == "fresh" else rolled)(parent, versions, gone, live=live)
 
 
 def test_a_key_is_the_xxh3_of_the_utf8() -> None:
@@ -115,6 +126,39 @@ class TestCollidingKeys:
         table = merged_table(view.shards, reaches_oldest=False)
 
         assert table.tombstones.column("product_id").to_pylist() == ["p1", "x"]
+
+    def test_the_newest_mention_is_of_the_product_itself(self, kind: str, tmp_path: Path) -> None:
+        shards = [build(kind, tmp_path, uneven()), fresh(tmp_path, uneven(20)[10:], [Tombstone("p3", 99)])]
+
+        said = [newest_mention(shards, name) for name in ("p3", "p4", "p15", "stranger")]
+
+        assert said == [Tombstone("p3", 99), uneven()[4], uneven()[15], None]
+
+    def test_every_product_finds_its_own_live_row(self, kind: str, tmp_path: Path) -> None:
+        shard = build(kind, tmp_path, [], live=prices())
+
+        assert [newest_live([shard], version.product_id) for version in prices()] == prices()
+
+    def test_a_stranger_with_the_same_key_has_no_live_row(self, kind: str, tmp_path: Path) -> None:
+        shard = build(kind, tmp_path, [], live=prices())
+
+        assert not any(newest_live([shard], f"stranger{number}") for number in range(20))
+
+    def test_hits_carry_their_own_live_attributes(self, kind: str, tmp_path: Path) -> None:
+        view = snapshot(build(kind, tmp_path, uneven(), live=prices()), fresh(tmp_path, [], live=prices(20)[10:]))
+
+        live = {hit.product_id: hit.live for hit in view.search(VECTORS[:1], 99)[0]}
+
+        assert live == {version.product_id: version.attributes for version in prices()}
+
+    def test_a_merge_keeps_the_newest_live_row_of_each(self, kind: str, tmp_path: Path) -> None:
+        changed = [LiveVersion(f"p{number}", 90 + number, {"price": 0.5}) for number in (3, 7)]
+        view = snapshot(build(kind, tmp_path, [], live=prices()), fresh(tmp_path, [], live=changed))
+
+        merged = Shard.open(write_fresh(merged_table(view.shards, reaches_oldest=True), MODEL, tmp_path))
+
+        expected = {version.product_id: version for version in (*prices(), *changed)}
+        assert {name: newest_live([merged], name) for name in expected} == expected
 
     def test_an_expired_stranger_does_not_hide_another(self, kind: str, tmp_path: Path) -> None:
         versions = [product(f"p{n}", VECTORS[n : n + 1], n, expires_at_us=NOW if n == 5 else None) for n in range(20)]

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.builders import MODEL, NOW, product, quarters
 from vitrine.attributes import Attributes
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
+from vitrine.shards.lookup import newest_live, newest_mention
 from vitrine.shards.merge import merged_table
-from vitrine.shards.records import Change, ProductVersion, Tombstone
+from vitrine.shards.records import Change, LiveVersion, ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import NEVER_US, Snapshot
 from vitrine.shards.table import table_of
@@ -29,9 +31,17 @@ PRODUCTS: Final = tuple(f"product-{name}" for name in "abcdefghij")
 VECTORS: Final = quarters(np.random.default_rng(0), 24, DIM)
 QUERIES: Final = quarters(np.random.default_rng(1), 6, DIM)
 KS: Final = (1, 2, 4, 50)
+LIVE_MAPS: Final[tuple[Attributes, ...]] = (
+    {},
+    {"price": 9.5},
+    {"price": 8.0, "in_stock": False},
+    {"price": "ask"},
+    {"sizes": ("S",)},
+)
 
 names = st.sampled_from(PRODUCTS)
 vector_lists = st.lists(st.integers(0, len(VECTORS) - 1), min_size=1, max_size=4)
+live_maps = st.sampled_from(LIVE_MAPS)
 lifetimes = st.none() | st.integers(-2, 8)
 shares = st.floats(0, 0.999)
 
@@ -51,11 +61,20 @@ class Partition(RuleBasedStateMachine):
         self.offset = 0
         self.waiting: dict[str, Change] = {}
         self.catalogue: dict[str, ProductVersion] = {}
+        self.live_offset = 0
+        self.live_waiting: dict[str, LiveVersion] = {}
+        self.live: dict[str, LiveVersion] = {}
         self.shards: list[Shard] = []
         self.view = Snapshot.of([], DIM, NOW)
         self.builds: list[Build] = []
+        self.patch = pytest.MonkeyPatch()
+
+    @initialize(rows=st.sampled_from([1, 6, 1_000]))
+    def choose_how_many_live_rows_are_merged_in_memory(self, rows: int) -> None:
+        self.patch.setattr("vitrine.shards.live.BLOCK_ROWS", rows)
 
     def teardown(self) -> None:
+        self.patch.undo()
         shutil.rmtree(self.folder)
 
     @rule(name=names, vectors=vector_lists, lifetime_us=lifetimes)
@@ -70,15 +89,31 @@ class Partition(RuleBasedStateMachine):
         self.offset += 1
         self.waiting[name] = Tombstone(name, self.offset)
 
+    @rule(name=names, attributes=live_maps)
+    def update_live(self, name: str, attributes: Attributes) -> None:
+        """Of a product that is there, was there, or never was."""
+        self.live_offset += 1
+        self.live_waiting[name] = LiveVersion(name, self.live_offset, attributes)
+
     @rule()
     def commit(self) -> None:
         versions = [change for change in self.waiting.values() if isinstance(change, ProductVersion)]
         gone = [change for change in self.waiting.values() if isinstance(change, Tombstone)]
-        self.shards.append(Shard.open(write_fresh(table_of(versions, gone, DIM), MODEL, self.folder)))
+        table = table_of(versions, gone, DIM, self.live_waiting.values())
+        self.shards.append(Shard.open(write_fresh(table, MODEL, self.folder)))
         self.catalogue.update((version.product_id, version) for version in versions)
         for tombstone in gone:
             self.catalogue.pop(tombstone.product_id, None)
-        self.waiting = {}
+        self.live.update(self.live_waiting)
+        self.waiting, self.live_waiting = {}, {}
+
+    @precondition(lambda self: self.live_waiting)
+    @rule()
+    def commit_live_rows_alone(self) -> None:
+        table = table_of([], [], DIM, self.live_waiting.values())
+        self.shards.append(Shard.open(write_fresh(table, MODEL, self.folder)))
+        self.live.update(self.live_waiting)
+        self.live_waiting = {}
 
     @precondition(lambda self: self.shards)
     @rule(begin=shares, length=shares, rolled=st.booleans())
@@ -126,6 +161,31 @@ class Partition(RuleBasedStateMachine):
         assert {name: view.product(name) for name in PRODUCTS} == {name: alive.get(name) for name in PRODUCTS}
 
     @invariant()
+    def knows_the_live_attributes_of_products_that_are_there_and_not(self) -> None:
+        view = self.current()
+        expected = {name: self.live[name].attributes if name in self.live else {} for name in PRODUCTS}
+        assert {name: view.live_attributes(name) for name in PRODUCTS} == expected
+        hits = view.search(QUERIES[:1], len(PRODUCTS), exact=True)[0]
+        assert {hit.product_id: hit.live for hit in hits} == {hit.product_id: expected[hit.product_id] for hit in hits}
+
+    @invariant()
+    def the_newest_live_row_is_found_until_it_says_nothing(self) -> None:
+        for name in PRODUCTS:
+            expected, found = self.live.get(name), newest_live(self.shards, name)
+            # One without attributes goes, in the end, with what it hid.
+            assert found == expected or (found is None and expected is not None and not expected.attributes)
+
+    @invariant()
+    def the_newest_mention_of_a_product_is_its_version(self) -> None:
+        alive = {version.product_id: version for version in self.alive()}
+        for name in PRODUCTS:
+            said = newest_mention(self.shards, name)
+            if isinstance(said, ProductVersion) and name not in alive:
+                assert said == self.catalogue[name]  # expired, and not merged away yet
+            else:
+                assert alive.get(name) == (None if isinstance(said, Tombstone) else said)
+
+    @invariant()
     def counts_what_is_alive(self) -> None:
         alive, view = self.alive(), self.current()
         assert view.products_live == len(alive)
@@ -162,4 +222,4 @@ def ranked(versions: Sequence[ProductVersion], query: Vectors) -> list[tuple[flo
 
 
 TestPartition = Partition.TestCase
-TestPartition.settings = settings(max_examples=30, stateful_step_count=30)
+TestPartition.settings = settings(max_examples=60, stateful_step_count=30)

@@ -78,6 +78,14 @@ def test_a_version_with_fewer_images_leaves_none_of_the_old_behind(tmp_path: Pat
     assert snapshot(older, newer).rows_live == 1
 
 
+def test_a_snapshot_made_from_an_earlier_one_answers_from_the_new_shards(tmp_path: Path) -> None:
+    older, newer = (fresh(tmp_path, [product("p", ONE, n, category=f"c{n}")]) for n in (1, 2))
+
+    view = Snapshot.of([older, newer], 8, NOW, snapshot(older))
+
+    assert [hit.category for hit in view.search(ONE, 9)[0]] == ["c2"]
+
+
 def test_a_product_that_was_deleted_can_come_back(tmp_path: Path) -> None:
     shards = [
         fresh(tmp_path, [product("p", ONE, 1)]),

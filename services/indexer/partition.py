@@ -1,0 +1,382 @@
+"""One partition, from its claim until it is given up: what is read of it is embedded, then committed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from services.indexer import metrics
+from services.indexer.embed import Embedding, Outcome, without_pictures
+from services.indexer.publish import Commit, Publisher
+from services.indexer.settings import IndexerSettings
+from services.indexer.source import Incoming
+from vitrine.index.ownership import Offsets
+from vitrine.runtime.errors import (
+    ConfigError,
+    CorruptManifest,
+    CorruptShard,
+    Fenced,
+    InvalidArgument,
+    StreamGap,
+    Unavailable,
+)
+from vitrine.runtime.logs import logger
+from vitrine.shards.records import Change, LiveVersion, ProductVersion, Tombstone
+from vitrine.stream.events import Upsert
+from vitrine.stream.log import EventLog, Position, Source, Stream
+
+Claim = Callable[[Offsets | None], Publisher]
+"""Takes the partition, if need be at other offsets than its manifest's. Blocks."""
+
+RUNNING: Final = "running"
+CLAIMING: Final = "waiting: is being claimed"
+
+_RETRY_S: Final = 0.5
+# Batches that are fetched and embedded at once: while one is at the GPU the next is fetched.
+_BATCHES_UNDER_WAY: Final = 2
+_MAX_PENDING_EVENTS: Final = 4096
+_MAX_PENDING_LIVE: Final = 65_536
+_SAMPLES: Final = 32
+
+
+@dataclass
+class _Progress:
+    """How far one stream has come. `reached`: everything before is pending or published.
+
+    `upto_us`: everything appended before this time is.
+    """
+
+    reached: int = 0
+    polled: int = 0
+    upto_us: int = 0
+
+
+class Partition:
+    """`assignment`: which of the log's assignments of this partition it serves."""
+
+    def __init__(
+        self,
+        number: int,
+        assignment: int,
+        claim: Claim,
+        log: EventLog,
+        embedding: Embedding,
+        settings: IndexerSettings,
+    ) -> None:
+        self.number = number
+        self.assignment = assignment
+        self.publisher: Publisher | None = None
+        self.halted = ""
+        # The reader seeks to the manifest's offsets and clears this; nothing is read before.
+        self.to_seek = False
+        self.rolling = asyncio.Lock()
+        self._claim = claim
+        self._log = log
+        self._embedding = embedding
+        self._settings = settings
+        self._trouble = CLAIMING
+        self._waiting_for = ""
+        self._progress = {stream: _Progress() for stream in Stream}
+        # Grows when what is under way must not count any more: after a rollback, offsets are read anew.
+        self._reading = 0
+        self._under_way: asyncio.Queue[tuple[asyncio.Task[list[Outcome]], int, int]] = asyncio.Queue(_BATCHES_UNDER_WAY)
+        self._pending: list[Outcome] = []
+        self._pending_live: list[Outcome] = []
+        self._synced_us = 0
+        self._last_commit_s = 0.0
+        self._something = asyncio.Event()
+        self._committed = asyncio.Event()
+        self._commit_lock = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ---- life
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(work()) for work in (self._run, self._collect_embedded)]
+
+    async def stop(self) -> None:
+        """Gives the partition up: waits for a commit that is under way, drops the rest, which another will read."""
+        async with self._commit_lock:
+            self.halted = self.halted or "given up"
+        for task in self._tasks:
+            task.cancel()
+        while not self._under_way.empty():
+            self._under_way.get_nowait()[0].cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for gauge in (metrics.RUNNING, metrics.WAITING, metrics.PAUSED, metrics.STALLED, metrics.SYNCED):
+            with suppress(KeyError):
+                gauge.remove(self.number)
+
+    def failed(self) -> BaseException | None:
+        """What ended its work, if anything did that should not have."""
+        done = [task for task in self._tasks if task.done() and not task.cancelled()]
+        return next((error for task in done if (error := task.exception())), None)
+
+    @property
+    def owned(self) -> Publisher:
+        assert self.publisher is not None, "asked only of partitions that are claimed"
+        return self.publisher
+
+    @property
+    def state(self) -> str:
+        """ "running", or why the partition waits, is paused or has stopped."""
+        if self.halted:
+            return self.halted
+        if self.publisher is not None and self.publisher.manifest.paused:
+            return f"paused: {self.publisher.manifest.paused}"
+        waiting = self._trouble or self._waiting_for
+        return f"waiting: {waiting}" if waiting else RUNNING
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its events are wanted now."""
+        return self.publisher is not None and not (self.halted or self.to_seek or self.publisher.manifest.paused)
+
+    def halt(self, error: Exception) -> None:
+        """For good, or until an operator says how to go on."""
+        self.halted = str(error)
+        metrics.RUNNING.labels(self.number).set(0)
+        logger().error("partition halted", partition=self.number, reason=str(error))
+
+    # ---- what the reader does with it
+
+    def offsets(self) -> list[Position]:
+        """Where to read on, by the manifest."""
+        manifest = self.owned.manifest
+        return [
+            Position(self.number, manifest.next_offset, Stream.CATALOGUE),
+            Position(self.number, manifest.next_live_offset, Stream.LIVE),
+        ]
+
+    def sought(self) -> None:
+        """The log reads on from the manifest's offsets: what comes now is pending."""
+        for _, offset, stream in self.offsets():
+            self._progress[stream] = _Progress(offset, offset, self.owned.manifest.index_time_us)
+        self.to_seek = False
+
+    def paused_sources(self) -> set[Source]:
+        """What to read nothing of now: there is no room for it, or it is not read at all."""
+        paused = set()
+        if not self.is_read or self._under_way.full() or len(self._pending) >= _MAX_PENDING_EVENTS:
+            paused.add(Source(self.number, Stream.CATALOGUE))
+        if not self.is_read or len(self._pending_live) >= _MAX_PENDING_LIVE:
+            paused.add(Source(self.number, Stream.LIVE))
+        return paused
+
+    def take(self, incoming: Sequence[Incoming], stream: Stream, reached: int) -> None:
+        """What one poll gave of one stream; everything before offset `reached` has been polled."""
+        progress = self._progress[stream]
+        if stream is Stream.LIVE:
+            self._pending_live += [without_pictures(entry) for entry in incoming]
+            self._note(progress, reached, incoming)
+            self._something.set()
+        elif incoming:
+            task = asyncio.create_task(self._embedded(incoming))
+            self._under_way.put_nowait((task, reached, self._reading))
+        elif self._under_way.empty() and progress.polled == progress.reached:
+            progress.reached = reached
+        progress.polled = reached
+
+    def surveyed(self, ends: Mapping[Source, int], asked_us: int) -> None:
+        """`ends`: where the log's streams ended at `asked_us`. Halts if deletes may have gone unread."""
+        for _, published, stream in self.offsets():
+            metrics.LAG.labels(self.number, stream).set(max(0, ends[Source(self.number, stream)] - published))
+        behind = False
+        for stream, progress in self._progress.items():
+            if progress.reached >= ends[Source(self.number, stream)]:
+                progress.upto_us = max(progress.upto_us, asked_us)
+            else:
+                behind = True
+        if not behind:
+            self._synced_us = asked_us
+        synced_us = max(self._synced_us, self.owned.manifest.synced_us)
+        metrics.SYNCED.labels(self.number).set(synced_us / 1e6)
+        keeps_s = self._log.keeps_deletes_s
+        if behind and keeps_s is not None and asked_us - synced_us > keeps_s * 1_000_000:
+            self.halt(StreamGap(_too_late(asked_us - synced_us, keeps_s), self.number))
+
+    def polled(self) -> dict[Source, int]:
+        """How far each stream has been polled, for the watchdog."""
+        return {Source(self.number, stream): progress.polled for stream, progress in self._progress.items()}
+
+    # ---- what operators do with it
+
+    async def roll_back(self, version: int) -> None:
+        """Raises NotFound, CorruptManifest, CorruptShard, Fenced, StoreUnavailable."""
+        async with self._commit_lock:
+            await asyncio.to_thread(self.owned.roll_back, version)
+            self._forget()
+        metrics.PAUSED.labels(self.number).set(1)
+        logger().warning("rolled back", partition=self.number, version=version)
+
+    async def resume(self, skip_to: int | None, skip_live_to: int | None) -> None:
+        """Ends a pause or a halt. Raises InvalidArgument, ConfigError, Fenced, StoreUnavailable, StreamGap."""
+        async with self._commit_lock:
+            if self.publisher is None or self.halted:
+                both = skip_to is not None and skip_live_to is not None
+                if self.publisher is None and not both:
+                    raise InvalidArgument("skip_to", "and skip_live_to: where to go on in this log must be said")
+                begin_at = Offsets(skip_to or 0, skip_live_to or 0) if both else None
+                self.publisher = await asyncio.to_thread(self._claim, begin_at)
+            await asyncio.to_thread(self.owned.resume, skip_to, skip_live_to)
+            self._forget()
+            self.halted = ""
+            self._trouble = ""
+        self._show_running()
+        logger().warning("resumed", partition=self.number, skip_to=skip_to, skip_live_to=skip_live_to)
+
+    # ---- its work
+
+    async def _run(self) -> None:
+        await self._claimed()
+        while not self.halted:
+            await self._until_due()
+            async with self._commit_lock:
+                if not self.halted and not self.owned.manifest.paused:
+                    await self._commit()
+
+    async def _claimed(self) -> None:
+        while True:
+            try:
+                self._log.check()
+                self.publisher = await asyncio.to_thread(self._claim, None)
+                break
+            except (StreamGap, CorruptManifest, Fenced) as error:
+                self.halt(error)
+                return
+            except (Unavailable, CorruptShard, ConfigError) as error:
+                logger().error("claim failed, to be tried again", partition=self.number, reason=str(error))
+                self._trouble = str(error)
+                await asyncio.sleep(_RETRY_S)
+        self._trouble = ""
+        self._synced_us = self.owned.manifest.synced_us
+        self.to_seek = True
+        self._show_running()
+
+    async def _embedded(self, incoming: Sequence[Incoming]) -> list[Outcome]:
+        changed = [entry.event.product_id for entry in incoming if isinstance(entry.event, Upsert)]
+        known: Mapping[str, ProductVersion] = await asyncio.to_thread(self.owned.known, changed)
+        return await self._embedding.outcomes(incoming, known, self._wait)
+
+    async def _collect_embedded(self) -> None:
+        """Batches are embedded beside each other and become pending in the order they were read."""
+        while True:
+            task, reached, reading = await self._under_way.get()
+            outcomes = await task
+            while len(self._pending) >= _MAX_PENDING_EVENTS:
+                self._committed.clear()
+                await self._committed.wait()
+            if reading == self._reading:
+                self._pending += outcomes
+                self._note(self._progress[Stream.CATALOGUE], reached, outcomes)
+                self._something.set()
+
+    async def _until_due(self) -> None:
+        """At once after a quiet time, then at most every `commit_interval_s`; with nothing to commit, a heartbeat."""
+        beat_s = self._last_commit_s + self._settings.heartbeat_s - time.monotonic()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._something.wait(), max(0.0, beat_s))
+        wait_s = self._last_commit_s + self._settings.commit_interval_s - time.monotonic()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        self._something.clear()
+
+    async def _commit(self) -> None:
+        taken, taken_live = self._pending, self._pending_live
+        self._pending, self._pending_live = [], []
+        outcomes = [*taken, *taken_live]
+        commit = self._as_commit(taken, taken_live)
+        letters = [outcome.dead_letter for outcome in outcomes if outcome.dead_letter]
+        try:
+            with metrics.COMMIT_SECONDS.time():
+                # The offset moves only after what it passes over is safe with the dead letters.
+                if letters:
+                    await asyncio.to_thread(self._log.put_dead_letters, letters)
+                superseded = await asyncio.to_thread(self.owned.commit, commit)
+        except (Fenced, CorruptManifest) as error:
+            self.halt(error)
+            return
+        except (Unavailable, CorruptShard) as error:
+            logger().error("commit failed, to be tried again", partition=self.number, reason=str(error))
+            self._pending, self._pending_live = [*taken, *self._pending], [*taken_live, *self._pending_live]
+            self._trouble = str(error)
+            metrics.COMMITS_FAILED.labels(self.number).inc()
+            self._something.set()
+            await asyncio.sleep(_RETRY_S)
+            return
+        self._last_commit_s = time.monotonic()
+        self._trouble = ""
+        self._committed.set()
+        self._measure(outcomes, len(letters), superseded)
+
+    def _as_commit(self, taken: Sequence[Outcome], taken_live: Sequence[Outcome]) -> Commit:
+        manifest = self.owned.manifest
+        catalogue, live = self._progress[Stream.CATALOGUE], self._progress[Stream.LIVE]
+        appended = sorted(outcome.record.append_time_us for outcome in (*taken, *taken_live) if outcome.change)
+        changes: list[Change] = []
+        versions: list[LiveVersion] = []
+        for outcome in (*taken, *taken_live):
+            if isinstance(outcome.change, LiveVersion):
+                versions.append(outcome.change)
+            elif outcome.change is not None:
+                changes.append(outcome.change)
+        return Commit(
+            changes=changes,
+            live=versions,
+            next_offset=max(manifest.next_offset, catalogue.reached),
+            next_live_offset=max(manifest.next_live_offset, live.reached),
+            index_time_us=max(manifest.index_time_us, min(catalogue.upto_us, live.upto_us)),
+            synced_us=max(manifest.synced_us, self._synced_us),
+            sampled_append_us=tuple(appended[:: max(1, len(appended) // _SAMPLES)][:_SAMPLES]),
+        )
+
+    def _note(self, progress: _Progress, reached: int, entries: Sequence[Incoming] | Sequence[Outcome]) -> None:
+        progress.reached = reached
+        if entries:
+            progress.upto_us = max(progress.upto_us, entries[-1].record.append_time_us)
+
+    def _forget(self) -> None:
+        """What was read and is not published is read again, from where the manifest says now."""
+        self._reading += 1
+        self._pending, self._pending_live = [], []
+        self._synced_us = self.owned.manifest.synced_us
+        self.to_seek = True
+
+    def _wait(self, reason: str) -> None:
+        if reason and not self._waiting_for:
+            logger().warning("offset held", partition=self.number, reason=reason)
+        self._waiting_for = reason
+        metrics.WAITING.labels(self.number).set(bool(reason))
+
+    def _show_running(self) -> None:
+        metrics.RUNNING.labels(self.number).set(1)
+        metrics.PAUSED.labels(self.number).set(bool(self.owned.manifest.paused))
+
+    def _measure(self, outcomes: Sequence[Outcome], letters: int, superseded: int) -> None:
+        now_us = time.time_ns() // 1_000
+        self._show_running()
+        for place in self.offsets():
+            metrics.NEXT_OFFSET.labels(self.number, place.stream).set(place.offset)
+        metrics.DEAD_LETTERS.labels(self.number).inc(letters)
+        metrics.SUPERSEDED.labels(self.number).inc(superseded)
+        for outcome in outcomes:
+            if outcome.change is not None:
+                metrics.EVENTS.labels(self.number, _kind(outcome.change)).inc()
+                metrics.FRESHNESS_SECONDS.observe((now_us - outcome.record.append_time_us) / 1e6)
+
+
+def _too_late(behind_us: int, keeps_s: float) -> str:
+    return (
+        f"the index last had all of the log {behind_us / 86_400e6:.1f} days ago, and the log keeps deletes for "
+        f"{keeps_s / 86_400:.1f}: some may be gone unread. Replay the catalogue into a new index"
+    )
+
+
+def _kind(change: Change | LiveVersion) -> str:
+    if isinstance(change, LiveVersion):
+        return "live"
+    return "delete" if isinstance(change, Tombstone) else "upsert"
