@@ -2,7 +2,8 @@
 #
 #   PYTHON=python3.12   the interpreter of a new .venv       ALL=1    train extra too; a skipped test fails
 #   DATA=PATH           your own pictures or data set        ONCE=1   demo: print the result as JSON and stop
-#   OUT=FOLDER          train: where the model goes          ARGS=…   more arguments for the program that is run
+#   OUT=FOLDER          train: where the model goes          KAFKA=1  demo: through a Kafka broker (Java 17+, Maven)
+#   ARGS=…              more arguments for the program that is run
 
 SHELL := bash
 .DEFAULT_GOAL := help
@@ -21,9 +22,10 @@ generate = PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: ## Start all services, index a sample catalogue and search it (ONCE=1, DATA=PATH)
-	@$(SETUP) cpu
-	@$(BIN)/vitrine demo $(if $(ONCE),--once --json) $(if $(DATA),--data "$(DATA)") $(ARGS)
+demo: ## Start all services, index a sample catalogue and search it (ONCE=1, DATA=PATH, KAFKA=1)
+	@$(SETUP) cpu $(if $(KAFKA),kafka)
+	@$(if $(KAFKA),$(BIN)/python -m tests.kafka.broker -- )$(BIN)/vitrine demo $(if $(KAFKA),--kafka {kafka}) \
+		$(if $(ONCE),--once --json) $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: proto-check lint ## Run every check and every test (ALL=1: training too, and no skips)
 	@$(BIN)/python -m pytest $(if $(ALL),--all) $(ARGS)

@@ -22,6 +22,7 @@ async def build(chosen: EmbedderSettings) -> server.Service:
         chosen.interactive_queue_images,
         chosen.bulk_queue_images,
         chosen.bulk_batch_ms,
+        chosen.shared_batch_ms,
     )
     servicer = EmbedderServicer(model, Batcher(model, chosen.workers or usable_cores(), limits))
     return server.Service(

@@ -27,6 +27,9 @@ from vitrine.vectors import Vectors
 INTERACTIVE: Final = "interactive"
 BULK: Final = "bulk"
 
+# Where one shopper has asked, others will soon: batches stay short for this long.
+SHOPPERS_STAY_S: Final = 2.0
+
 # How much the newest batch counts in what decoding an image is expected to take.
 _SMOOTHING: Final = 0.2
 
@@ -57,12 +60,16 @@ class _Lane:
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """Queue bounds in images; `bulk_batch_ms`: the longest a batch with bulk images may take, decoding included."""
+    """Queue bounds in images; the longest a batch with bulk images may take, decoding included.
+
+    `bulk_batch_ms` in general, `shared_batch_ms` while shoppers ask: each of their images may wait for one such batch.
+    """
 
     max_batch_images: int
     interactive_images: int
     bulk_images: int
     bulk_batch_ms: float
+    shared_batch_ms: float
 
 
 class Batcher:
@@ -74,6 +81,7 @@ class Batcher:
         self._sizes = batch_sizes(limits.max_batch_images)
         self._model_ms = model.warm(self._sizes)
         self._decode_ms = 0.0
+        self._asked_s = float("-inf")
         self._lanes = {
             INTERACTIVE: _Lane(limits.interactive_images, metrics.QUEUED.labels(INTERACTIVE)),
             BULK: _Lane(limits.bulk_images, metrics.QUEUED.labels(BULK)),
@@ -101,6 +109,8 @@ class Batcher:
         """The model's answer for each of `pictures`, which have been admitted, or what is wrong with it."""
         create_future = asyncio.get_running_loop().create_future
         waiting = [Waiting[Picture, Embedded](picture, create_future()) for picture in pictures]
+        if lane == INTERACTIVE:
+            self._asked_s = time.monotonic()
         self._lanes[lane].waiting.extend(waiting)
         self._threads.wake()
         return await _all_of([entry.answer for entry in waiting])
@@ -119,7 +129,9 @@ class Batcher:
 
     def _bulk_size(self) -> int:
         """While bulk runs, a shopper's image may wait for one batch: that batch must be short."""
-        short = [size for size in self._sizes if self._batch_ms(size) <= self._limits.bulk_batch_ms]
+        shared = time.monotonic() - self._asked_s < SHOPPERS_STAY_S
+        limit_ms = self._limits.shared_batch_ms if shared else self._limits.bulk_batch_ms
+        short = [size for size in self._sizes if self._batch_ms(size) <= limit_ms]
         return max(short, default=1)
 
     def _batch_ms(self, size: int) -> float:

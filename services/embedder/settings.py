@@ -28,3 +28,4 @@ class EmbedderSettings(ServerSettings):
     interactive_queue_images: Annotated[int, Field(ge=1, description="beyond: RESOURCE_EXHAUSTED")] = 256
     bulk_queue_images: Annotated[int, Field(ge=64, description="beyond: RESOURCE_EXHAUSTED")] = 512
     bulk_batch_ms: Annotated[float, Field(gt=0, description="longest batch that bulk images may fill")] = 50.0
+    shared_batch_ms: Annotated[float, Field(gt=0, description="the same while shoppers ask: they wait for one")] = 10.0

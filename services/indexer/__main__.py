@@ -24,12 +24,14 @@ from vitrine.index.shelf import Shelf
 from vitrine.index.store import Store
 from vitrine.runtime import failpoints, server, settings
 from vitrine.runtime.channels import internal_channel
+from vitrine.runtime.metrics import StoreRequests
 from vitrine.stream.opening import Membership, open_log
 from vitrine.v1 import indexer_pb2_grpc
 
 
 async def build(chosen: IndexerSettings) -> server.Service:
     store = Store.open(chosen.store)
+    StoreRequests("indexer", store.requests)
     member = Membership(chosen.kafka_group, chosen.kafka_group_instance_id, chosen.kafka_session_timeout_s)
     log = await asyncio.to_thread(open_log, chosen, member)
     fetcher = UriFetcher(chosen.uri_allow, chosen.uri_timeout_s, allow_private=chosen.uri_allow_private)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from vitrine.runtime import failpoints
+from vitrine.runtime.errors import StoreUnavailable
 from vitrine.shards.build import write_fresh
 from vitrine.shards.merge import merged_table
 from vitrine.shards.records import Change, LiveVersion, ProductVersion, Tombstone
@@ -33,11 +36,29 @@ def build_fresh(changes: Sequence[Change], live: Sequence[LiveVersion], dim: int
     versions = [change for change in changes if isinstance(change, ProductVersion)]
     tombstones = [change for change in changes if isinstance(change, Tombstone)]
     with failpoints.step("build"):
-        return write_fresh(table_of(versions, tombstones, dim, live), model_id, scratch)
+        table = table_of(versions, tombstones, dim, live)
+        return whole(lambda draft: write_fresh(table, model_id, draft), scratch)
 
 
 def merge_fresh(shards: Sequence[Shard], model_id: str, reaches_oldest: bool, scratch: Path) -> Path:
     """Writes one fresh shard with what is alive of the newest `shards` of a partition, oldest first."""
     dim = shards[0].facts.dim
     snapshot = Snapshot.of(shards, dim, time.time_ns() // 1_000)
-    return write_fresh(merged_table(snapshot.shards, reaches_oldest), model_id, scratch)
+    table = merged_table(snapshot.shards, reaches_oldest)
+    return whole(lambda draft: write_fresh(table, model_id, draft), scratch)
+
+
+def whole(write: Callable[[Path], Path], scratch: Path) -> Path:
+    """The folder that `write` makes below the one it is given, moved to `scratch`; or nothing, where it fails.
+
+    Raises StoreUnavailable where the folder cannot be written: a full disk is a store that refuses, and what was
+    written until then must not fill it further at every retry.
+    """
+    draft = scratch / f"{uuid.uuid4().hex}.draft"
+    try:
+        built = write(draft)
+        return built.rename(scratch / built.name)
+    except OSError as error:
+        raise StoreUnavailable(f"store: cannot build a shard in {scratch.parent} ({error})") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from services.indexer.build import whole
 from vitrine.index.manifest import ShardEntry
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.cores import one_blas_thread
@@ -82,13 +83,13 @@ def build_rolled(
 ) -> Path:
     """Merges the first `run_length` of `folders` (the run and all newer shards, oldest first). Returns the new folder.
 
-    Raises Unavailable if that process dies. It is one of its own so that commits and calls go on, and spawned
-    because a fork would copy grpc's threads in an unknown state.
+    Raises Unavailable if that process dies, and what `merge_rolled` raises. It is one of its own so that commits and
+    calls go on, and spawned because a fork would copy grpc's threads in an unknown state.
     """
     try:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, context, _end_with_parent, (os.getpid(),)) as pool:
-            return pool.submit(_rolled, list(folders), run_length, reaches_oldest, index, scratch).result()
+            return pool.submit(merge_rolled, list(folders), run_length, reaches_oldest, index, scratch).result()
     except BrokenProcessPool as error:
         raise Unavailable("the process that built a rolled shard was killed") from error
 
@@ -99,12 +100,16 @@ def abort_builds() -> None:
         process.terminate()
 
 
-def _rolled(folders: list[Path], run_length: int, reaches_oldest: bool, index: IndexSettings, scratch: Path) -> Path:
+def merge_rolled(
+    folders: Sequence[Path], run_length: int, reaches_oldest: bool, index: IndexSettings, scratch: Path
+) -> Path:
+    """What `build_rolled` does, in this process. Blocks. Raises CorruptShard, StoreUnavailable."""
     one_blas_thread()
     shards = [Shard.open(folder) for folder in folders]
     run = Snapshot.of(shards, index.dim, time.time_ns() // 1_000).shards[:run_length]
     table = merged_table(run, reaches_oldest)
-    return write_rolled(table, index.model_id, scratch, TreeSettings(recall_target=index.recall_target))
+    settings = TreeSettings(recall_target=index.recall_target)
+    return whole(lambda draft: write_rolled(table, index.model_id, draft, settings), scratch)
 
 
 def _end_with_parent(parent_pid: int) -> None:

@@ -81,7 +81,9 @@ class Embedding:
         answers = await self._embedder.embed([picture.data for picture in new.values()], waiting)
         vectors = dict(zip(new, answers, strict=True))
         embedded = [picture for sha256, picture in new.items() if not isinstance(vectors[sha256], str)]
-        await asyncio.gather(*(self._retried(self._store_thumbnail, picture, waiting) for picture in embedded))
+        # Elsewhere a picture may be gone by the time that somebody looks; of those stored here one is made then.
+        elsewhere = (picture for picture in embedded if picture.ref.uri)
+        await asyncio.gather(*(self._retried(self._store_thumbnail, picture, waiting) for picture in elsewhere))
         metrics.IMAGES.inc(len(embedded))
         waiting("")
         return [

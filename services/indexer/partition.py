@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from services.indexer import metrics
 from services.indexer.embed import Embedding, Outcome, without_pictures
-from services.indexer.publish import Commit, Publisher
+from services.indexer.pending import Pending, Taken, offsets_of
+from services.indexer.publish import Publisher
 from services.indexer.settings import IndexerSettings
 from services.indexer.source import Incoming
 from vitrine.index.ownership import Offsets
@@ -38,21 +38,6 @@ CLAIMING: Final = "waiting: is being claimed"
 _RETRY_S: Final = 0.5
 # Batches that are fetched and embedded at once: while one is at the GPU the next is fetched.
 _BATCHES_UNDER_WAY: Final = 2
-_MAX_PENDING_EVENTS: Final = 4096
-_MAX_PENDING_LIVE: Final = 65_536
-_SAMPLES: Final = 32
-
-
-@dataclass
-class _Progress:
-    """How far one stream has come. `reached`: everything before is pending or published.
-
-    `upto_us`: everything appended before this time is.
-    """
-
-    reached: int = 0
-    polled: int = 0
-    upto_us: int = 0
 
 
 class Partition:
@@ -80,13 +65,10 @@ class Partition:
         self._settings = settings
         self._trouble = CLAIMING
         self._waiting_for = ""
-        self._progress = {stream: _Progress() for stream in Stream}
+        self._pending = Pending()
         # Grows when what is under way must not count any more: after a rollback, offsets are read anew.
         self._reading = 0
         self._under_way: asyncio.Queue[tuple[asyncio.Task[list[Outcome]], int, int]] = asyncio.Queue(_BATCHES_UNDER_WAY)
-        self._pending: list[Outcome] = []
-        self._pending_live: list[Outcome] = []
-        self._synced_us = 0
         self._last_commit_s = 0.0
         self._something = asyncio.Event()
         self._committed = asyncio.Event()
@@ -146,62 +128,51 @@ class Partition:
 
     def offsets(self) -> list[Position]:
         """Where to read on, by the manifest."""
-        manifest = self.owned.manifest
-        return [
-            Position(self.number, manifest.next_offset, Stream.CATALOGUE),
-            Position(self.number, manifest.next_live_offset, Stream.LIVE),
-        ]
+        offsets = offsets_of(self.owned.manifest)
+        return [Position(self.number, offset, stream) for stream, offset in offsets.items()]
 
     def sought(self) -> None:
         """The log reads on from the manifest's offsets: what comes now is pending."""
-        for _, offset, stream in self.offsets():
-            self._progress[stream] = _Progress(offset, offset, self.owned.manifest.index_time_us)
+        self._pending.begin(self.owned.manifest)
         self.to_seek = False
 
     def paused_sources(self) -> set[Source]:
         """What to read nothing of now: there is no room for it, or it is not read at all."""
-        paused = set()
-        if not self.is_read or self._under_way.full() or len(self._pending) >= _MAX_PENDING_EVENTS:
-            paused.add(Source(self.number, Stream.CATALOGUE))
-        if not self.is_read or len(self._pending_live) >= _MAX_PENDING_LIVE:
-            paused.add(Source(self.number, Stream.LIVE))
-        return paused
+        if not self.is_read:
+            return {Source(self.number, stream) for stream in Stream}
+        full = {stream for stream in Stream if not self._pending.has_room(stream)}
+        if self._under_way.full():
+            full.add(Stream.CATALOGUE)
+        return {Source(self.number, stream) for stream in full}
 
     def take(self, incoming: Sequence[Incoming], stream: Stream, reached: int) -> None:
         """What one poll gave of one stream; everything before offset `reached` has been polled."""
-        progress = self._progress[stream]
+        progress = self._pending.progress[stream]
         if stream is Stream.LIVE:
-            self._pending_live += [without_pictures(entry) for entry in incoming]
-            self._note(progress, reached, incoming)
-            self._something.set()
+            self._pending.add(stream, [without_pictures(entry) for entry in incoming], reached)
+            if incoming:
+                self._something.set()
         elif incoming:
-            task = asyncio.create_task(self._embedded(incoming))
-            self._under_way.put_nowait((task, reached, self._reading))
-        elif self._under_way.empty() and progress.polled == progress.reached:
-            progress.reached = reached
+            self._under_way.put_nowait((asyncio.create_task(self._embedded(incoming)), reached, self._reading))
+        elif progress.polled == progress.reached:
+            # Nothing is under way: what was passed over held no events.
+            self._pending.add(stream, [], reached)
         progress.polled = reached
 
     def surveyed(self, ends: Mapping[Source, int], asked_us: int) -> None:
         """`ends`: where the log's streams ended at `asked_us`. Halts if deletes may have gone unread."""
-        for _, published, stream in self.offsets():
-            metrics.LAG.labels(self.number, stream).set(max(0, ends[Source(self.number, stream)] - published))
-        behind = False
-        for stream, progress in self._progress.items():
-            if progress.reached >= ends[Source(self.number, stream)]:
-                progress.upto_us = max(progress.upto_us, asked_us)
-            else:
-                behind = True
-        if not behind:
-            self._synced_us = asked_us
-        synced_us = max(self._synced_us, self.owned.manifest.synced_us)
-        metrics.SYNCED.labels(self.number).set(synced_us / 1e6)
-        keeps_s = self._log.keeps_deletes_s
-        if behind and keeps_s is not None and asked_us - synced_us > keeps_s * 1_000_000:
-            self.halt(StreamGap(_too_late(asked_us - synced_us, keeps_s), self.number))
+        by_stream = {stream: ends[Source(self.number, stream)] for stream in Stream}
+        for stream, published in offsets_of(self.owned.manifest).items():
+            metrics.LAG.labels(self.number, stream).set(max(0, by_stream[stream] - published))
+        complete = self._pending.surveyed(by_stream, asked_us)
+        metrics.SYNCED.labels(self.number).set(self._pending.synced_us / 1e6)
+        behind_us, keeps_s = asked_us - self._pending.synced_us, self._log.keeps_deletes_s
+        if not complete and keeps_s is not None and behind_us > keeps_s * 1_000_000:
+            self.halt(StreamGap(_too_late(behind_us, keeps_s), self.number))
 
     def polled(self) -> dict[Source, int]:
         """How far each stream has been polled, for the watchdog."""
-        return {Source(self.number, stream): progress.polled for stream, progress in self._progress.items()}
+        return {Source(self.number, stream): progress.polled for stream, progress in self._pending.progress.items()}
 
     # ---- what operators do with it
 
@@ -253,7 +224,6 @@ class Partition:
                 self._trouble = str(error)
                 await asyncio.sleep(_RETRY_S)
         self._trouble = ""
-        self._synced_us = self.owned.manifest.synced_us
         self.to_seek = True
         self._show_running()
 
@@ -267,12 +237,11 @@ class Partition:
         while True:
             task, reached, reading = await self._under_way.get()
             outcomes = await task
-            while len(self._pending) >= _MAX_PENDING_EVENTS:
+            while not self._pending.has_room(Stream.CATALOGUE):
                 self._committed.clear()
                 await self._committed.wait()
             if reading == self._reading:
-                self._pending += outcomes
-                self._note(self._progress[Stream.CATALOGUE], reached, outcomes)
+                self._pending.add(Stream.CATALOGUE, outcomes, reached)
                 self._something.set()
 
     async def _until_due(self) -> None:
@@ -285,24 +254,30 @@ class Partition:
             await asyncio.sleep(wait_s)
         self._something.clear()
 
+    async def _look_at_ends(self) -> None:
+        """A stream that has nothing more is in the index up to now, not only up to its last event."""
+        sources = [Source(self.number, stream) for stream in Stream]
+        asked_us = time.time_ns() // 1_000
+        with suppress(Unavailable):  # said by the pipeline's survey
+            self.surveyed(await asyncio.to_thread(self._log.end_offsets, sources), asked_us)
+
     async def _commit(self) -> None:
-        taken, taken_live = self._pending, self._pending_live
-        self._pending, self._pending_live = [], []
-        outcomes = [*taken, *taken_live]
-        commit = self._as_commit(taken, taken_live)
-        letters = [outcome.dead_letter for outcome in outcomes if outcome.dead_letter]
+        await self._look_at_ends()
+        if self.halted:
+            return
+        taken = self._pending.take(self.owned.manifest)
         try:
             with metrics.COMMIT_SECONDS.time():
                 # The offset moves only after what it passes over is safe with the dead letters.
-                if letters:
-                    await asyncio.to_thread(self._log.put_dead_letters, letters)
-                superseded = await asyncio.to_thread(self.owned.commit, commit)
+                if taken.dead_letters:
+                    await asyncio.to_thread(self._log.put_dead_letters, taken.dead_letters)
+                superseded = await asyncio.to_thread(self.owned.commit, taken.commit)
         except (Fenced, CorruptManifest) as error:
             self.halt(error)
             return
         except (Unavailable, CorruptShard) as error:
             logger().error("commit failed, to be tried again", partition=self.number, reason=str(error))
-            self._pending, self._pending_live = [*taken, *self._pending], [*taken_live, *self._pending_live]
+            self._pending.put_back(taken)
             self._trouble = str(error)
             metrics.COMMITS_FAILED.labels(self.number).inc()
             self._something.set()
@@ -311,39 +286,11 @@ class Partition:
         self._last_commit_s = time.monotonic()
         self._trouble = ""
         self._committed.set()
-        self._measure(outcomes, len(letters), superseded)
-
-    def _as_commit(self, taken: Sequence[Outcome], taken_live: Sequence[Outcome]) -> Commit:
-        manifest = self.owned.manifest
-        catalogue, live = self._progress[Stream.CATALOGUE], self._progress[Stream.LIVE]
-        appended = sorted(outcome.record.append_time_us for outcome in (*taken, *taken_live) if outcome.change)
-        changes: list[Change] = []
-        versions: list[LiveVersion] = []
-        for outcome in (*taken, *taken_live):
-            if isinstance(outcome.change, LiveVersion):
-                versions.append(outcome.change)
-            elif outcome.change is not None:
-                changes.append(outcome.change)
-        return Commit(
-            changes=changes,
-            live=versions,
-            next_offset=max(manifest.next_offset, catalogue.reached),
-            next_live_offset=max(manifest.next_live_offset, live.reached),
-            index_time_us=max(manifest.index_time_us, min(catalogue.upto_us, live.upto_us)),
-            synced_us=max(manifest.synced_us, self._synced_us),
-            sampled_append_us=tuple(appended[:: max(1, len(appended) // _SAMPLES)][:_SAMPLES]),
-        )
-
-    def _note(self, progress: _Progress, reached: int, entries: Sequence[Incoming] | Sequence[Outcome]) -> None:
-        progress.reached = reached
-        if entries:
-            progress.upto_us = max(progress.upto_us, entries[-1].record.append_time_us)
+        self._measure(taken, superseded)
 
     def _forget(self) -> None:
         """What was read and is not published is read again, from where the manifest says now."""
         self._reading += 1
-        self._pending, self._pending_live = [], []
-        self._synced_us = self.owned.manifest.synced_us
         self.to_seek = True
 
     def _wait(self, reason: str) -> None:
@@ -356,14 +303,14 @@ class Partition:
         metrics.RUNNING.labels(self.number).set(1)
         metrics.PAUSED.labels(self.number).set(bool(self.owned.manifest.paused))
 
-    def _measure(self, outcomes: Sequence[Outcome], letters: int, superseded: int) -> None:
+    def _measure(self, taken: Taken, superseded: int) -> None:
         now_us = time.time_ns() // 1_000
         self._show_running()
         for place in self.offsets():
             metrics.NEXT_OFFSET.labels(self.number, place.stream).set(place.offset)
-        metrics.DEAD_LETTERS.labels(self.number).inc(letters)
+        metrics.DEAD_LETTERS.labels(self.number).inc(len(taken.dead_letters))
         metrics.SUPERSEDED.labels(self.number).inc(superseded)
-        for outcome in outcomes:
+        for outcome in taken.all:
             if outcome.change is not None:
                 metrics.EVENTS.labels(self.number, _kind(outcome.change)).inc()
                 metrics.FRESHNESS_SECONDS.observe((now_us - outcome.record.append_time_us) / 1e6)

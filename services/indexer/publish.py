@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ from vitrine.index.retention import Collector
 from vitrine.index.settings import IndexSettings
 from vitrine.index.shelf import Shelf
 from vitrine.runtime import failpoints
-from vitrine.runtime.errors import CorruptShard, InvalidArgument, NotFound, Unavailable
+from vitrine.runtime.errors import CorruptShard, InvalidArgument, NotFound, StoreUnavailable, Unavailable
 from vitrine.runtime.logs import logger
 from vitrine.shards.lookup import newest_live, newest_mention
 from vitrine.shards.records import Change, LiveVersion, ProductVersion
@@ -278,8 +279,15 @@ class Publisher:
         return [*shards[:first], self._put(folder)]
 
     def _put(self, folder: Path) -> ShardEntry:
-        with failpoints.step("write"):
-            return self._shelf.put(folder)
+        try:
+            with failpoints.step("write"):
+                return self._shelf.put(folder)
+        except OSError as error:
+            # Of a partition that another has claimed meanwhile, its scratch cleared: no reason to end the process.
+            raise StoreUnavailable(f"store: shard {folder.name} is gone before it was stored ({error})") from error
+        finally:
+            # A store that refuses is tried again with a shard built anew: this one must not stay.
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _opened(self, entries: Iterable[ShardEntry]) -> list[Shard]:
         known = self._open

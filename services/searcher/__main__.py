@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from prometheus_client import REGISTRY
-
-from services.searcher.metrics import StoreRequests
 from services.searcher.servicer import SearcherServicer
 from services.searcher.settings import SearcherSettings
 from services.searcher.shard_set import ShardSet
@@ -12,12 +9,13 @@ from services.searcher.workers import Workers
 from vitrine.index.store import Store
 from vitrine.runtime import server, settings
 from vitrine.runtime.cores import usable_cores
+from vitrine.runtime.metrics import StoreRequests
 from vitrine.v1 import searcher_pb2_grpc
 
 
 async def build(chosen: SearcherSettings) -> server.Service:
     store = Store.open(chosen.store)
-    REGISTRY.register(StoreRequests(store.requests))
+    StoreRequests("searcher", store.requests)
     shard_set = ShardSet(store, chosen)
     servicer = SearcherServicer(shard_set, Workers(chosen.threads or max(1, usable_cores() // 2)))
     return server.Service(

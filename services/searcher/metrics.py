@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from vitrine.runtime.metrics import SECONDS_BUCKETS
 
@@ -46,18 +43,3 @@ FRESHNESS_SECONDS = Histogram(
     "Time from an event's append to the log to the first answer that can hold it",
     buckets=_FRESHNESS_BUCKETS,
 )
-
-
-class StoreRequests(Collector):
-    """What was asked of the store, by operation. `requests`: a store's own count, read when metrics are."""
-
-    def __init__(self, requests: Mapping[str, int]) -> None:
-        self._requests = requests
-
-    def collect(self) -> Iterable[Metric]:
-        family = CounterMetricFamily(
-            "vitrine_searcher_store_requests", "Requests to the object store", labels=["operation"]
-        )
-        for operation in ("get", "put", "head", "list", "delete"):
-            family.add_metric([operation], self._requests.get(operation, 0))
-        yield family

@@ -71,14 +71,14 @@ class PartitionReader:
         last = self._shelf.served() if self.view is None else None
         if last is None:
             return False
+        self.from_cache = True
         try:
             self._serve(last)
         except VitrineError as damage:
+            self.from_cache = False
             self._report(damage)
             return False
-        self.from_cache = True
         self._lose(error)
-        self._measure()
         return True
 
     def _serve(self, found: Manifest) -> bool:

@@ -1,1 +1,1 @@
-"""The commands: `vitrine up|demo|ingest|search|index|bench`."""
+"""The commands: `vitrine up|demo|ingest|search|index|dlq|topics|train|eval|export|model|bench`."""

@@ -9,6 +9,9 @@ import typer
 from vitrine.cli import commands, demo, models
 from vitrine.cli.bench import bench
 from vitrine.cli.console import err
+from vitrine.cli.dlq import dlq
+from vitrine.cli.index import index
+from vitrine.cli.topics import topics
 from vitrine.runtime.errors import ConfigError, VitrineError
 
 EXIT_FAILED = 1
@@ -21,9 +24,9 @@ app.command()(commands.up)
 app.command()(demo.demo)
 app.command()(commands.ingest)
 app.command()(commands.search)
-index = typer.Typer(no_args_is_help=True, help="Look at an index.")
-index.command("status")(commands.index_status)
 app.add_typer(index, name="index")
+app.add_typer(dlq, name="dlq")
+app.add_typer(topics, name="topics")
 app.command()(models.train)
 app.command("eval")(models.evaluate)
 app.command()(models.export)

@@ -17,10 +17,12 @@ from vitrine.cli import console, ingesting
 from vitrine.cli.grid import Cell, check_grid_path, save_grid
 from vitrine.cli.sources import open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, known_addresses, running_stack
+from vitrine.cli.streams import Kafka, KafkaOptions, KafkaTopic, on_kafka
 from vitrine.client import Answer, VisualSearchClient
 from vitrine.images import thumbnail
 from vitrine.runtime.errors import ConfigError, NotFound
 from vitrine.shards.records import Hit
+from vitrine.stream.opening import DEFAULT_TOPIC
 
 DEFAULT_FOLDER = Path("run/vitrine")
 DEFAULT_MODEL = Path(__file__).parents[2] / "models" / "fashion-resnet18"
@@ -30,22 +32,31 @@ _WATCH_INTERVAL_S = 0.5
 
 Folder = Annotated[Path, typer.Option(help="folder of `vitrine up`: index, log, logs, addresses")]
 Gateway = Annotated[str, typer.Option(help="host:port; default: the one running in --folder")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table")]
 
 
 def up(
     folder: Folder = DEFAULT_FOLDER,
     model: Annotated[Path, typer.Option(help="model folder")] = DEFAULT_MODEL,
     store: Annotated[str, typer.Option(help="object store instead of a folder: s3://, gs://, az://")] = "",
-    partitions: Annotated[int, typer.Option(min=1, max=4096, help=PARTITIONS_HELP)] = 1,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, max=4096, help=f"{PARTITIONS_HELP}; default: 1, or as many as the topic has")
+    ] = None,
     searchers: Annotated[int, typer.Option(min=1, max=16)] = 1,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="gRPC port of the gateway; 0 = any")
     ] = DEFAULT_GATEWAY_PORT,
     uri_allow: Annotated[list[str] | None, typer.Option(help="prefix of image URIs that may be fetched")] = None,
+    kafka: Kafka = "",
+    kafka_topic: KafkaTopic = DEFAULT_TOPIC,
+    kafka_options: KafkaOptions = "",
+    kafka_group: Annotated[str, typer.Option(help="consumer group; default: one for this index")] = "",
 ) -> None:
     """Run all services on this machine until Ctrl-C."""
     options = ("--uri-allow", json.dumps(uri_allow)) if uri_allow else ()
-    settings = StackSettings(folder, model, partitions, searchers, port, store, options)
+    settings = StackSettings(folder, model, partitions or 1, searchers, port, store, indexer_options=options)
+    if kafka:
+        settings = on_kafka(settings, kafka, kafka_topic, kafka_options, kafka_group, partitions or 0)
     with stop_signals(), running_stack(settings) as stack:
         _print_addresses(stack)
         console.err.print("Ctrl-C stops everything.")

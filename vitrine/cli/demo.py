@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from vitrine.cli import commands, console, ingesting
 from vitrine.cli.grid import Cell, check_grid_path, save_grid
 from vitrine.cli.sources import Catalogue, open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, running_stack
+from vitrine.cli.streams import Kafka, KafkaOptions, borrowed_topics, on_kafka
 from vitrine.client import Answer, VisualSearchClient
 from vitrine.images import thumbnail
 from vitrine.runtime.errors import ConfigError
@@ -57,10 +58,12 @@ def demo(
     products: Annotated[int, typer.Option(min=9, help="products to draw")] = 630,
     model: Annotated[Path, typer.Option(help="model folder")] = commands.DEFAULT_MODEL,
     grid: Annotated[Path, typer.Option(help="where the picture grid goes")] = Path("run/demo-grid.png"),
+    kafka: Kafka = "",
+    kafka_options: KafkaOptions = "",
 ) -> None:
     """Index a sample catalogue and search it with photos: the whole system on one machine."""
     check_grid_path(grid)
-    with commands.stop_signals(), _folder() as folder, running_stack(StackSettings(folder / "stack", model)) as stack:
+    with commands.stop_signals(), _folder() as folder, _running(folder, model, kafka, kafka_options) as stack:
         catalogue, queries = _own(data) if data else _drawn(folder / "sample", products)
         with VisualSearchClient(stack.gateway) as client:
             report = _ingest(client, stack, folder, catalogue)
@@ -94,6 +97,18 @@ def exact_recall(found: Sequence[float], exact: Sequence[float]) -> float:
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vitrine-demo-") as folder:
         yield Path(folder)
+
+
+@contextmanager
+def _running(folder: Path, model: Path, kafka: str, kafka_options: str) -> Iterator[Stack]:
+    """A stack in `folder`; with Kafka, through topics of its own that go with it."""
+    settings = StackSettings(folder / "stack", model)
+    with ExitStack() as opened:
+        if kafka:
+            topic = opened.enter_context(borrowed_topics(kafka, kafka_options, settings.partitions))
+            console.err.print(f"Kafka at {kafka}, topics {topic}…, deleted at the end", markup=False, highlight=False)
+            settings = on_kafka(settings, kafka, topic, kafka_options, topic, settings.partitions)
+        yield opened.enter_context(running_stack(settings))
 
 
 def _drawn(folder: Path, count: int) -> tuple[Catalogue, list[PhotoQuery]]:

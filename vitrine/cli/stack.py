@@ -23,6 +23,8 @@ from vitrine.runtime.channels import CHANNEL_OPTIONS
 from vitrine.runtime.errors import ConfigError, Unavailable, VitrineError
 
 ADDRESSES_FILE: Final = "addresses.json"
+STREAM_FILE: Final = "stream.sqlite"
+STORE_FOLDER: Final = "store"
 START_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 25.0
 # A service that keeps dying is a fault to be read about, not one to hide by restarting for ever.
@@ -53,7 +55,7 @@ class StackSettings:
 
     @property
     def store_url(self) -> str:
-        return self.store or str(self.folder / "store")
+        return self.store or str(self.folder / STORE_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class Stack:
     def _plan(self) -> None:
         settings = self.settings
         store = ["--store", settings.store_url]
-        stream = [*(settings.stream_options or ("--stream", str(settings.folder / "stream.sqlite")))]
+        stream = [*(settings.stream_options or ("--stream", str(settings.folder / STREAM_FILE)))]
         stream += ["--partitions", str(settings.partitions)]
         cache = ["--cache", str(settings.folder / "cache")]
         embedder = self._add("embedder", ["--model", str(settings.model), *settings.embedder_options])

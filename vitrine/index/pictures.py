@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from vitrine.images import thumbnail
 from vitrine.index.store import Store
 
 
@@ -30,7 +31,20 @@ class Pictures:
         return self._store.exists(self._key("thumbs", sha256))
 
     def get_thumbnail(self, sha256: bytes) -> bytes | None:
-        return self._store.get(self._key("thumbs", sha256))
+        """A WebP, longer side at most 256 px; None if neither it nor the picture is stored. Blocks.
+
+        Of a stored picture it is made when somebody looks for the first time: most are never looked at, and making
+        one costs half as much as embedding the picture. Raises StoreUnavailable, and BadImage for a damaged picture.
+        """
+        webp = self._store.get(self._key("thumbs", sha256))
+        if webp is not None:
+            return webp
+        picture = self.get(sha256)
+        if picture is None:
+            return None
+        webp = thumbnail(picture)
+        self.put_thumbnail(sha256, webp)
+        return webp
 
     def _key(self, folder: str, sha256: bytes) -> str:
         return f"{self._index}/{folder}/{sha256.hex()}"

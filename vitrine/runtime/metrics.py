@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import REGISTRY, Collector
 
 # 0.25 ms to 10 s: fine where shoppers wait, coarse where only indexers do.
 SECONDS_BUCKETS: Final = (
@@ -32,3 +35,23 @@ class CallMetrics:
         if child is None:
             child = self._seconds_of[method, code] = self._seconds.labels(method, code)
         child.observe(seconds)
+
+
+STORE_OPERATIONS: Final = ("get", "put", "head", "list", "delete")
+
+
+class StoreRequests(Collector):
+    """What one service has asked of the object store. `requests`: the store's own count by operation."""
+
+    def __init__(self, service: str, requests: Mapping[str, int], operations: Sequence[str] = STORE_OPERATIONS) -> None:
+        self._name = f"vitrine_{service}_store_requests"
+        self._requests = requests
+        self._operations = operations
+        REGISTRY.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Read when somebody asks for metrics."""
+        family = CounterMetricFamily(self._name, "Requests to the object store", labels=["operation"])
+        for operation in self._operations:
+            family.add_metric([operation], self._requests.get(operation, 0))
+        yield family

@@ -245,18 +245,23 @@ class EmbeddedConsumer:
         """Nothing of its own is open."""
 
     def _ready(self, max_records: int, paused: Collection[Source]) -> list[Record]:
-        active = [source for source in self._next if source not in paused]
-        if not active:
-            return []
-        share = -(-max_records // len(active))
+        unread = [source for source in self._next if source not in paused]
         records: list[Record] = []
-        for source in active:
-            found = self._log.read(source.at(self._next[source]), min(share, max_records - len(records)))
-            if found:
-                # To the end of the queue: where there is not room for all, the others come first next time.
-                del self._next[source]
-                self._next[source] = found[-1].position.offset + 1
-                records += found
+        # What one source leaves of its share goes to the others.
+        while unread and len(records) < max_records:
+            share = -(-(max_records - len(records)) // len(unread))
+            for source in list(unread):
+                wanted = min(share, max_records - len(records))
+                if not wanted:
+                    break
+                found = self._log.read(source.at(self._next[source]), wanted)
+                if len(found) < wanted:
+                    unread.remove(source)
+                if found:
+                    # To the end of the queue: where there is not room for all, the others come first next time.
+                    del self._next[source]
+                    self._next[source] = found[-1].position.offset + 1
+                    records += found
         return records
 
 
@@ -292,6 +297,8 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == _SCHEMA_VERSION:
         return
+    if version != 0:
+        raise ConfigError("stream", f"is a log of version {version}, this program reads up to {_SCHEMA_VERSION}")
     old = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone()
     script = _FROM_VERSION_0.format(schema=_SCHEMA) if old else _SCHEMA
     for statement in script.split(";"):

@@ -215,6 +215,20 @@ def test_a_refused_copy_leaves_nothing_in_the_cache(remote: WatchedStore, tmp_pa
     assert list((tmp_path / "cache" / "p00003").iterdir()) == []
 
 
+def test_a_store_that_goes_away_during_a_copy_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+    class Breaking(WatchedStore):
+        def download(self, key: str, target: Path) -> str | None:
+            target.write_bytes(b"half")
+            raise StoreUnavailable("no route")
+
+    shelf = shelf_of(Breaking(), tmp_path)
+    entry = put(shelf)
+
+    with pytest.raises(StoreUnavailable):
+        shelf.open(entry)
+    assert list((tmp_path / "cache" / "p00003").iterdir()) == []
+
+
 def test_facts_are_checked_before_any_file_they_name_is_copied(remote: WatchedStore, tmp_path: Path) -> None:
     shelf = shelf_of(remote, tmp_path)
     entry = put(shelf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -30,25 +31,29 @@ DIM = 8
 
 
 class AwayStore(Store):
-    """A remote store; while `away`, nothing can be read."""
+    """A remote store; while `away`, nothing can be read, and what is below `stuck` waits for `released` before."""
 
     def __init__(self) -> None:
         super().__init__(MemoryStore(), None)
         self.away = False
+        self.stuck = "nothing"
+        self.released = threading.Event()
 
     def get(self, key: str) -> bytes | None:
-        self._check()
+        self._check(key)
         return super().get(key)
 
     def download(self, key: str, target: Path) -> str | None:
-        self._check()
+        self._check(key)
         return super().download(key, target)
 
     def modified_s(self, prefix: str) -> dict[str, float]:
-        self._check()
+        self._check(prefix)
         return super().modified_s(prefix)
 
-    def _check(self) -> None:
+    def _check(self, key: str) -> None:
+        if self.stuck in key:
+            self.released.wait(20)
         if self.away:
             raise StoreUnavailable(f"store: no route ({time.monotonic()} s)")
 

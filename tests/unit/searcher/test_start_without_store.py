@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.searcher.shop import AwayStore, Shop, following, metric, product_ids, until, version_of
+from vitrine.index import cache
 from vitrine.index.settings import settings_key
 from vitrine.runtime.errors import ConfigError
 from vitrine.shards.files import FRESH_FILE
@@ -41,6 +42,44 @@ async def test_what_was_served_last_is_served_and_it_is_said(shop: Shop) -> None
         assert metric("vitrine_searcher_from_cache", partition="0") == 1
 
 
+async def test_partitions_answer_without_waiting_for_the_store_each(shop: Shop, store: AwayStore) -> None:
+    store.stuck = "manifests"
+    try:
+        async with following(shop.searcher()) as searcher:
+            await until(lambda: searcher.not_ready() is None)
+            assert product_ids(searcher) == ["shoe"]
+    finally:
+        store.released.set()
+
+
+async def test_a_store_that_goes_away_before_a_partition_was_read_leaves_it_to_the_cache(
+    shop: Shop, store: AwayStore
+) -> None:
+    store.away, store.stuck = False, "manifests"
+    async with following(shop.searcher()) as searcher:
+        await until(lambda: searcher.index is not None)
+        store.away = True
+        store.released.set()
+
+        await until(lambda: metric("vitrine_searcher_from_cache", partition="0") == 1)
+        assert searcher.not_ready() is None
+
+
+async def test_a_start_after_a_long_stop_does_not_evict_what_it_is_about_to_serve(
+    shop: Shop, store: AwayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "IN_USE_S", -1.0)
+    monkeypatch.setattr(cache, "SERVED_S", -1.0)
+    [copy] = [file.parent for file in (shop.folder / "cache").rglob(FRESH_FILE)]
+    store.away, store.stuck = False, "manifests"
+    async with following(shop.searcher(cache_bytes=1)) as searcher:
+        await until(lambda: searcher.index is not None)
+        await asyncio.sleep(0.2)  # room has been made, and nothing is served yet
+
+        assert copy.exists()
+        store.released.set()
+
+
 async def test_once_the_store_is_back_the_searcher_follows_again(shop: Shop, store: AwayStore) -> None:
     async with following(shop.searcher()) as searcher:
         await until(lambda: searcher.not_ready() is None)
@@ -48,8 +87,8 @@ async def test_once_the_store_is_back_the_searcher_follows_again(shop: Shop, sto
         shop.publish(shop.shard("hat"))
 
         await until(lambda: version_of(searcher) == SERVED + 1)
-        await until(lambda: searcher.failure(0) == "")
-        assert metric("vitrine_searcher_from_cache", partition="0") == 0
+        await until(lambda: metric("vitrine_searcher_from_cache", partition="0") == 0)
+        assert searcher.failure(0) == ""
 
 
 async def test_a_store_that_is_back_with_nothing_new_ends_it_too(shop: Shop, store: AwayStore) -> None:

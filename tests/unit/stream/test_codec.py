@@ -7,13 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vitrine.runtime.errors import InvalidArgument
 from vitrine.stream import codec
-from vitrine.stream.events import Delete, Event, ImageRef, Upsert
+from vitrine.stream.events import Delete, Event, ImageRef, LiveUpdate, Upsert
 from vitrine.v1 import catalogue_pb2 as pb
 
 SHA = bytes(range(32))
@@ -26,7 +27,7 @@ def short_text(max_bytes: int, min_size: int = 0) -> st.SearchStrategy[str]:
     return text.filter(lambda value: len(value.encode()) <= max_bytes)
 
 
-ids = short_text(codec.MAX_ID_BYTES, min_size=1)
+ids = short_text(codec.MAX_ID_BYTES, min_size=1).filter(lambda value: "\ufffd" not in value)
 times = st.none() | st.integers(FIRST_US, LAST_US)
 shas = st.just(b"") | st.binary(min_size=32, max_size=32)
 image_ids = short_text(20, min_size=1)
@@ -50,12 +51,36 @@ upserts = st.builds(
     event_time_us=times,
     expires_at_us=times,
 )
+updates = st.builds(
+    LiveUpdate,
+    product_id=ids,
+    attributes=st.dictionaries(short_text(codec.MAX_ATTRIBUTE_NAME_BYTES, min_size=1), values, max_size=6),
+)
 events = upserts | st.builds(Delete, product_id=ids, event_time_us=times)
 
 
 @given(events)
 def test_an_event_survives_the_wire(event: Event) -> None:
     assert codec.decode(codec.encode(event), event.product_id) == event
+
+
+@given(updates)
+def test_a_live_update_survives_the_wire(update: LiveUpdate) -> None:
+    assert codec.decode_live(codec.encode(update), update.product_id) == update
+
+
+@given(events)
+def test_an_event_survives_as_json(event: Event) -> None:
+    value = json_format.MessageToJson(codec.to_message(event)).encode()
+
+    assert codec.decode(value, event.product_id, json=True) == event
+
+
+@given(updates)
+def test_a_live_update_survives_as_json(update: LiveUpdate) -> None:
+    value = json_format.MessageToJson(codec.live_message(update)).encode()
+
+    assert codec.decode_live(value, update.product_id, json=True) == update
 
 
 @given(st.binary(max_size=200))
@@ -143,6 +168,7 @@ ACCEPTED: dict[str, pb.CatalogueEvent] = {
 }
 REFUSED: dict[str, tuple[pb.CatalogueEvent, str]] = {
     "no id": (named(""), "product_id"),
+    "an id that was no UTF-8 once": (named("shoe-\ufffd"), "product_id"),
     "an id of 257 bytes": (named("x" * 257), "product_id"),
     "an id of 129 two-byte letters": (named("ß" * 129), "product_id"),
     "no change": (pb.CatalogueEvent(product_id="p"), "change"),
@@ -199,7 +225,8 @@ def test_a_record_is_checked_as_a_call_is(message: pb.CatalogueEvent, field: str
     with pytest.raises(InvalidArgument) as caught:
         codec.decode(message.SerializeToString(), message.product_id)
 
-    assert caught.value.field == field
+    # The key is looked at first.
+    assert caught.value.field == ("key" if field == "product_id" else field)
 
 
 def test_a_record_under_another_key_is_refused() -> None:
@@ -223,6 +250,35 @@ def test_bytes_that_are_no_event_are_refused(spoil: Callable[[bytes], bytes]) ->
 
     with pytest.raises(InvalidArgument):
         codec.decode(spoil(value), "p")
+
+
+@pytest.mark.parametrize("decode", [codec.decode, codec.decode_live])
+@pytest.mark.parametrize("key", ["", "x" * 257, "ß" * 129, "shoe-\ufffd"])
+@pytest.mark.parametrize("value", [None, b"", b"\xff"])
+def test_a_bad_key_is_refused_whatever_the_value(
+    decode: Callable[[bytes | None, str], object], key: str, value: bytes | None
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        decode(value, key)
+
+    assert caught.value.field == "key"
+
+
+def test_a_record_without_a_value_is_a_delete() -> None:
+    assert codec.decode(None, "p") == Delete("p")
+
+
+def test_a_live_record_without_a_value_takes_all_attributes_away() -> None:
+    assert codec.decode_live(None, "p") == LiveUpdate("p", {})
+
+
+def test_a_refusal_does_not_quote_a_whole_record() -> None:
+    value = b'{"product_id": "p", "upsert": {"images": {"uri": "%s"}}}' % (b"x" * 500_000)
+
+    with pytest.raises(InvalidArgument) as caught:
+        codec.decode(value, "p", json=True)
+
+    assert len(str(caught.value)) < 500
 
 
 def test_an_id_that_is_not_utf_8_is_refused() -> None:
@@ -252,3 +308,116 @@ def test_a_time_keeps_its_microseconds(time_us: int) -> None:
     decoded = codec.decode(codec.encode(Delete("p", time_us)), "p")
 
     assert decoded.event_time_us == time_us
+
+
+def live(**attributes: pb.AttributeValue) -> pb.LiveAttributes:
+    return pb.LiveAttributes(product_id="p", attributes=attributes)
+
+
+def number(value: float) -> pb.AttributeValue:
+    return pb.AttributeValue(number=value)
+
+
+LIVE_REFUSED: dict[str, tuple[pb.LiveAttributes, str]] = {
+    "65 attributes": (live(**{f"a{place}": number(place) for place in range(65)}), "attributes"),
+    "an attribute name of 65 bytes": (live(**{"x" * 65: number(1)}), "attributes"),
+    "an attribute without a name": (live(**{"": number(1)}), "attributes"),
+    "an attribute without a value": (live(stock=pb.AttributeValue()), "attributes['stock']"),
+    "NaN": (live(price=number(math.nan)), "attributes['price']"),
+    "a string of 1025 bytes": (live(note=pb.AttributeValue(string="x" * 1025)), "attributes['note']"),
+}
+
+
+@pytest.mark.parametrize(("message", "field"), LIVE_REFUSED.values(), ids=LIVE_REFUSED.keys())
+def test_a_bad_live_attribute_is_refused_by_its_name(message: pb.LiveAttributes, field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        codec.decode_live(message.SerializeToString(), "p")
+
+    assert caught.value.field == field
+
+
+def test_64_live_attributes_are_accepted() -> None:
+    message = live(**{f"a{place}": number(place) for place in range(64)})
+
+    assert len(codec.decode_live(message.SerializeToString(), "p").attributes) == 64
+
+
+def test_a_live_update_under_another_key_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="'q'") as caught:
+        codec.decode_live(codec.encode(LiveUpdate("p", {})), "q")
+
+    assert caught.value.field == "product_id"
+
+
+def test_a_live_update_without_attributes_is_one() -> None:
+    assert codec.decode_live(codec.encode(LiveUpdate("p", {})), "p") == LiveUpdate("p", {})
+
+
+def test_json_is_read_by_either_name_of_a_field() -> None:
+    short = b'{"productId": "p", "upsert": {"images": [{"imageId": "front", "uri": "u"}]}}'
+    plain = b'{"product_id": "p", "upsert": {"images": [{"image_id": "front", "uri": "u"}]}}'
+
+    assert codec.decode(short, "p", json=True) == codec.decode(plain, "p", json=True)
+
+
+def test_json_carries_pictures_in_base64() -> None:
+    event = codec.decode(b'{"product_id": "p", "upsert": {"images": [{"data": "+_/-"}]}}', "p", json=True)
+
+    assert isinstance(event, Upsert)
+    assert event.images[0].data == b"\xfb\xff\xfe"
+
+
+# What is wrong with a JSON value, and the field and the word that the refusal must have.
+JSON_REFUSED: dict[str, tuple[bytes, str, str]] = {
+    "an unknown field": (b'{"product_id": "p", "delete": {}, "colour": 1}', "value", "colour"),
+    "base64 with other letters": (
+        b'{"product_id": "p", "upsert": {"images": [{"uri": "u"}, {"data": "!!!!"}]}}',
+        "upsert.images[1].data",
+        "base64",
+    ),
+    "base64 hidden in other letters": (
+        b'{"product_id": "p", "upsert": {"images": [{"data": "YW J!j"}]}}',
+        "upsert.images[0].data",
+        "base64",
+    ),
+    "a hash that is no base64": (
+        b'{"product_id": "p", "upsert": {"images": [{"uri": "u", "sha256": "xxx#"}]}}',
+        "upsert.images[0].sha256",
+        "base64",
+    ),
+    "base64 cut short": (b'{"product_id": "p", "upsert": {"images": [{"data": "YWJjZ"}]}}', "value", "data"),
+    "another product than the key": (b'{"product_id": "q", "delete": {}}', "product_id", "'q'"),
+    "bytes that are not UTF-8": (b'{"product_id": "\xff"}', "value", "utf-8"),
+    "half a surrogate pair": (b'{"product_id": "\\ud800", "delete": {}}', "value", "surrogate"),
+    "lists in lists in lists": (b"[" * 100_000, "value", "recursion"),
+    "objects in objects": (b'{"upsert": ' * 100_000, "value", "recursion"),
+    "no JSON": (b"not json", "value", "JSON"),
+    "nothing": (b"", "value", "JSON"),
+    "a number": (b"5", "value", "JSON"),
+    "null": (b"null", "value", "JSON"),
+    "a list": (b"[]", "product_id", "empty"),
+    "a list for a product": (b'{"product_id": "p", "upsert": []}', "upsert.images", "0 images"),
+    "a list for a picture": (b'{"product_id": "p", "upsert": {"images": [[]]}}', "upsert.images[0]", "needs"),
+    "a field twice": (b'{"product_id": "p", "product_id": "p", "delete": {}}', "value", "duplicate"),
+    "both changes": (b'{"product_id": "p", "delete": {}, "upsert": {}}', "value", "oneof"),
+    "a time that is none": (b'{"product_id": "p", "event_time": "soon", "delete": {}}', "value", "event_time"),
+}
+
+
+@pytest.mark.parametrize(("value", "field", "word"), JSON_REFUSED.values(), ids=JSON_REFUSED.keys())
+def test_a_bad_json_value_is_refused(value: bytes, field: str, word: str) -> None:
+    with pytest.raises(InvalidArgument, match=word) as caught:
+        codec.decode(value, "p", json=True)
+
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("written", ["NaN", '"NaN"', "Infinity", '"-Infinity"', "1e999", "9" * 400, "9" * 5_000])
+def test_a_number_that_is_none_is_refused_in_json(written: str) -> None:
+    with pytest.raises(InvalidArgument):
+        codec.decode_live(b'{"product_id": "p", "attributes": {"price": {"number": %s}}}' % written.encode(), "p", True)
+
+
+def test_a_live_value_in_json_names_its_unknown_field() -> None:
+    with pytest.raises(InvalidArgument, match="upsert"):
+        codec.decode_live(b'{"product_id": "p", "upsert": {}}', "p", json=True)

@@ -15,7 +15,7 @@ import pytest
 
 from vitrine.runtime.errors import ConfigError, StreamGap, Unavailable
 from vitrine.stream.embedded import EmbeddedLog
-from vitrine.stream.log import DeadLetter, Position, Record
+from vitrine.stream.log import DeadLetter, Entry, Position, Record, Source, Stream
 from vitrine.stream.partitioning import partition_of
 
 PARTITIONS = 4
@@ -41,11 +41,16 @@ def in_partition(partition: int, count: int) -> list[str]:
 
 
 def fill(log: EmbeddedLog, partition: int, count: int) -> None:
-    log.append([(name, name.encode()) for name in in_partition(partition, count)])
+    log.append([Entry(name, name.encode()) for name in in_partition(partition, count)])
 
 
 def offsets(records: list[Record], partition: int) -> list[int]:
     return [record.position.offset for record in records if record.position.partition == partition]
+
+
+def end_of(log: EmbeddedLog, partition: int, stream: Stream = Stream.CATALOGUE) -> int:
+    source = Source(partition, stream)
+    return log.end_offsets([source])[source]
 
 
 def everything(log: EmbeddedLog) -> list[Record]:
@@ -55,7 +60,7 @@ def everything(log: EmbeddedLog) -> list[Record]:
 def test_a_record_holds_what_was_appended(log: EmbeddedLog) -> None:
     before_us = time.time_ns() // 1_000
 
-    [position] = log.append([("p", b"value")])
+    [position] = log.append([Entry("p", b"value")])
 
     [record] = log.read(position, 10)
     assert (record.position, record.key, record.value) == (position, "p", b"value")
@@ -65,30 +70,30 @@ def test_a_record_holds_what_was_appended(log: EmbeddedLog) -> None:
 def test_a_product_goes_to_its_partition(log: EmbeddedLog) -> None:
     names = [f"product-{number}" for number in range(50)]
 
-    positions = log.append([(name, b"") for name in names])
+    positions = log.append([Entry(name, b"") for name in names])
 
     assert [position.partition for position in positions] == [partition_of(name, PARTITIONS) for name in names]
 
 
 def test_offsets_are_dense_within_each_partition(log: EmbeddedLog) -> None:
     for begin in range(0, 300, 30):
-        log.append([(f"product-{number}", b"") for number in range(begin, begin + 30)])
+        log.append([Entry(f"product-{number}", b"") for number in range(begin, begin + 30)])
 
     for partition in range(PARTITIONS):
         found = [record.position.offset for record in log.read(Position(partition, 0), 1_000)]
-        assert found == list(range(log.end_offset(partition)))
+        assert found == list(range(end_of(log, partition)))
 
 
 def test_positions_come_in_the_order_of_the_entries(log: EmbeddedLog) -> None:
     [name] = in_partition(2, 1)
 
-    positions = log.append([(name, b"first"), (name, b"second")])
+    positions = log.append([Entry(name, b"first"), Entry(name, b"second")])
 
     assert [log.read(position, 1)[0].value for position in positions] == [b"first", b"second"]
 
 
 def test_an_empty_log_ends_at_zero(log: EmbeddedLog) -> None:
-    assert [log.end_offset(partition) for partition in range(PARTITIONS)] == [0] * PARTITIONS
+    assert [end_of(log, partition) for partition in range(PARTITIONS)] == [0] * PARTITIONS
 
 
 def test_appending_nothing_is_no_trouble(log: EmbeddedLog) -> None:
@@ -97,7 +102,7 @@ def test_appending_nothing_is_no_trouble(log: EmbeddedLog) -> None:
 
 def test_a_log_opened_again_is_the_same_log(path: Path) -> None:
     first = EmbeddedLog.open(path, PARTITIONS)
-    positions = first.append([("p", b"value")])
+    positions = first.append([Entry("p", b"value")])
     first.close()
 
     again = EmbeddedLog.open(path, PARTITIONS)
@@ -147,17 +152,17 @@ def test_a_closed_log_is_unavailable(path: Path) -> None:
     log.close()
 
     with pytest.raises(Unavailable):
-        log.append([("p", b"")])
+        log.append([Entry("p", b"")])
 
 
 def test_an_append_that_fails_leaves_nothing_behind(log: EmbeddedLog) -> None:
-    bad: list[tuple[str, bytes]] = [("p", b"good"), ("q", None)]  # type: ignore[list-item]
-    bad.append(("r", object()))  # type: ignore[arg-type]
-    with pytest.raises((Unavailable, sqlite3.Error)):
+    bad = [Entry("p", b"good"), Entry("q", object())]  # type: ignore[arg-type]
+
+    with pytest.raises(Unavailable):
         log.append(bad)
 
     assert everything(log) == []
-    assert log.append([("p", b"good")])[0].offset == 0
+    assert log.append([Entry("p", b"good")])[0].offset == 0
 
 
 def append_many(path: Path, writer: int, count: int, start: Barrier) -> None:
@@ -165,7 +170,7 @@ def append_many(path: Path, writer: int, count: int, start: Barrier) -> None:
     start.wait()
     log = EmbeddedLog.open(path, PARTITIONS)
     for number in range(0, count, 10):
-        log.append([(f"{writer}-{number + step}", b"%d" % writer) for step in range(10)])
+        log.append([Entry(f"{writer}-{number + step}", b"%d" % writer) for step in range(10)])
     log.close()
 
 
@@ -182,14 +187,14 @@ def test_processes_that_open_a_new_log_and_append_at_once_lose_nothing(path: Pat
     records = everything(log)
     assert {record.key for record in records} == {f"{writer}-{number}" for writer in range(3) for number in range(200)}
     for partition in range(PARTITIONS):
-        assert offsets(records, partition) == list(range(log.end_offset(partition)))
+        assert offsets(records, partition) == list(range(end_of(log, partition)))
     log.close()
 
 
 def test_threads_may_share_a_log(log: EmbeddedLog) -> None:
     def work(writer: int) -> None:
         for number in range(30):
-            log.append([(f"{writer}-{number}", b"")])
+            log.append([Entry(f"{writer}-{number}", b"")])
 
     threads = [threading.Thread(target=work, args=(writer,)) for writer in range(4)]
     for thread in threads:
@@ -232,6 +237,160 @@ def test_opening_waits_for_another_that_is_making_the_file(path: Path, lock: str
 
     done.join()
     other.close()
+
+
+class TestStreams:
+    def test_each_stream_counts_its_own_offsets(self, log: EmbeddedLog) -> None:
+        positions = log.append([Entry("p", b"product"), Entry("p", b"price", Stream.LIVE), Entry("p", b"product")])
+
+        home = partition_of("p", PARTITIONS)
+        assert positions == [Position(home, 0), Position(home, 0, Stream.LIVE), Position(home, 1)]
+
+    def test_what_is_in_one_stream_is_not_in_the_other(self, log: EmbeddedLog) -> None:
+        [catalogue, live] = log.append([Entry("p", b"product"), Entry("p", b"price", Stream.LIVE)])
+
+        assert [record.value for position in (catalogue, live) for record in log.read(position, 10)] == [
+            b"product",
+            b"price",
+        ]
+
+    def test_each_stream_has_its_own_end(self, log: EmbeddedLog) -> None:
+        log.append([Entry("p", b"price", Stream.LIVE)])
+
+        home = partition_of("p", PARTITIONS)
+        assert (end_of(log, home), end_of(log, home, Stream.LIVE)) == (0, 1)
+
+    def test_headers_come_back_as_they_were(self, log: EmbeddedLog) -> None:
+        headers = (("content-type", b"application/json"), ("twice", b"\xff\x00"), ("twice", b""))
+
+        [position] = log.append([Entry("p", b"{}", headers=headers)])
+
+        [record] = log.read(position, 1)
+        assert record.headers == headers
+
+    def test_a_record_without_a_value_comes_back_without_one(self, log: EmbeddedLog) -> None:
+        [position] = log.append([Entry("p", None)])
+
+        assert [record.value for record in log.read(position, 1)] == [None]
+
+    def test_a_log_keeps_deletes_for_ever(self, log: EmbeddedLog) -> None:
+        assert log.keeps_deletes_s is None
+
+
+class TestLaterRecords:
+    def test_the_newest_of_the_same_key_is_named(self, log: EmbeddedLog) -> None:
+        first, _, newest = log.append([Entry("p", b"1"), Entry("p", b"2"), Entry("p", None)])
+
+        assert log.later_records(log.read(first, 1)) == {first: newest}
+
+    def test_the_newest_record_has_none(self, log: EmbeddedLog) -> None:
+        _, newest = log.append([Entry("p", b"1"), Entry("p", b"2")])
+
+        assert log.later_records(log.read(newest, 1)) == {}
+
+    def test_another_product_is_no_later_record(self, log: EmbeddedLog) -> None:
+        one, other = in_partition(1, 2)
+        first, _ = log.append([Entry(one, b""), Entry(other, b"")])
+
+        assert log.later_records(log.read(first, 1)) == {}
+
+    def test_the_other_stream_has_no_later_record(self, log: EmbeddedLog) -> None:
+        first, _ = log.append([Entry("p", b"product"), Entry("p", b"price", Stream.LIVE)])
+
+        assert log.later_records(log.read(first, 1)) == {}
+
+
+# The tables as the first release of Vitrine made them.
+VERSION_0 = """
+CREATE TABLE log (log_id TEXT NOT NULL, partitions INTEGER NOT NULL);
+CREATE TABLE events (
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+    key TEXT NOT NULL, value BLOB, append_time_us INTEGER NOT NULL,
+    PRIMARY KEY (partition, offset)
+) WITHOUT ROWID;
+CREATE TABLE dead_letters (
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+    key TEXT NOT NULL, value BLOB, append_time_us INTEGER NOT NULL,
+    reason TEXT NOT NULL, partly_indexed INTEGER NOT NULL, time_us INTEGER NOT NULL,
+    PRIMARY KEY (partition, offset)
+);
+INSERT INTO log VALUES ('an old id', 4);
+INSERT INTO events VALUES (1, 0, 'a', x'01', 10), (1, 1, 'b', NULL, 20), (3, 0, 'c', x'02', 30);
+INSERT INTO dead_letters VALUES (3, 0, 'c', x'02', 30, 'upsert.images: bad', 1, 40);
+"""
+
+
+class TestOldFiles:
+    @pytest.fixture
+    def old(self, path: Path) -> Path:
+        path.parent.mkdir()
+        connection = sqlite3.connect(path)
+        connection.executescript(VERSION_0)
+        connection.close()
+        return path
+
+    @pytest.fixture
+    def opened(self, old: Path) -> Iterator[EmbeddedLog]:
+        log = EmbeddedLog.open(old, PARTITIONS)
+        yield log
+        log.close()
+
+    def test_a_file_of_the_first_release_keeps_its_records(self, opened: EmbeddedLog) -> None:
+        assert everything(opened) == [
+            Record(Position(1, 0), "a", b"\x01", 10),
+            Record(Position(1, 1), "b", None, 20),
+            Record(Position(3, 0), "c", b"\x02", 30),
+        ]
+
+    def test_it_keeps_its_dead_letters(self, opened: EmbeddedLog) -> None:
+        record = Record(Position(3, 0), "c", b"\x02", 30)
+
+        assert opened.dead_letters() == [DeadLetter(record, "upsert.images: bad", True, 40)]
+
+    def test_it_is_still_the_same_log(self, opened: EmbeddedLog) -> None:
+        assert opened.log_id == "an old id"
+
+    def test_it_has_a_live_stream_from_then_on(self, opened: EmbeddedLog) -> None:
+        [position] = opened.append([Entry("p", b"price", Stream.LIVE)])
+
+        assert position.offset == 0
+
+    def test_it_goes_on_where_it_ended(self, opened: EmbeddedLog) -> None:
+        [name] = in_partition(1, 1)
+
+        assert opened.append([Entry(name, b"")]) == [Position(1, 2)]
+
+    def test_opened_a_second_time_it_is_as_it_was(self, old: Path) -> None:
+        EmbeddedLog.open(old, PARTITIONS).close()
+        again = EmbeddedLog.open(old, PARTITIONS)
+
+        assert len(everything(again)) == 3
+        again.close()
+
+    def test_several_that_open_it_at_once_find_it_whole(self, old: Path) -> None:
+        opened: list[EmbeddedLog] = []
+        threads = [threading.Thread(target=lambda: opened.append(EmbeddedLog.open(old, PARTITIONS))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert [len(everything(log)) for log in opened] == [3] * 4
+        for log in opened:
+            log.close()
+
+    def test_a_file_of_a_later_release_is_refused_and_left_alone(self, path: Path) -> None:
+        EmbeddedLog.open(path, PARTITIONS).close()
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        before = path.read_bytes()
+
+        with pytest.raises(ConfigError, match="version 99") as caught:
+            EmbeddedLog.open(path, PARTITIONS)
+
+        assert caught.value.field == "stream"
+        assert path.read_bytes() == before
 
 
 class TestConsumer:
@@ -329,7 +488,7 @@ class TestConsumer:
         fill(log, 1, 3)
         consumer = log.consumer([0, 1])
 
-        records = consumer.poll(100, 0, paused=[0])
+        records = consumer.poll(100, 0, paused=[Source(0)])
 
         assert {record.position.partition for record in records} == {1}
 
@@ -337,9 +496,42 @@ class TestConsumer:
         fill(log, 0, 6)
         consumer = log.consumer([0])
         consumer.poll(2, 0)
-        assert consumer.poll(100, 0, paused={0}) == []
+        assert consumer.poll(100, 0, paused={Source(0)}) == []
 
         assert offsets(consumer.poll(100, 0), 0) == [2, 3, 4, 5]
+
+    def test_a_pause_is_of_one_stream_only(self, log: EmbeddedLog) -> None:
+        log.append([Entry("p", b"product"), Entry("p", b"price", Stream.LIVE)])
+        home = partition_of("p", PARTITIONS)
+
+        records = log.consumer([home]).poll(10, 0, paused=[Source(home)])
+
+        assert [record.value for record in records] == [b"price"]
+
+    def test_live_records_come_beside_the_catalogues(self, log: EmbeddedLog) -> None:
+        log.append([Entry("p", b"product"), Entry("p", b"price", Stream.LIVE)])
+
+        records = log.consumer().poll(10, 0)
+
+        assert {record.value for record in records} == {b"product", b"price"}
+
+    def test_a_busy_catalogue_does_not_starve_live_records(self, log: EmbeddedLog) -> None:
+        fill(log, 0, 200)
+        log.append([Entry(name, b"price", Stream.LIVE) for name in in_partition(0, 1)])
+
+        records = log.consumer([0]).poll(20, 0)
+
+        assert b"price" in [record.value for record in records]
+
+    def test_whoever_reads_the_file_has_all_its_partitions(self, log: EmbeddedLog) -> None:
+        assert set(log.consumer().assigned()) == set(range(PARTITIONS))
+
+    def test_it_says_how_far_each_source_has_come(self, log: EmbeddedLog) -> None:
+        fill(log, 1, 5)
+        consumer = log.consumer([1])
+        consumer.poll(3, 0)
+
+        assert (consumer.next_offset(Source(1)), consumer.next_offset(Source(1, Stream.LIVE))) == (3, 0)
 
     def test_with_nothing_to_read_it_waits_as_long_as_it_was_told(self, log: EmbeddedLog) -> None:
         started = time.monotonic()
@@ -386,6 +578,20 @@ class TestDeadLetters:
 
         assert log.dead_letters() == [self.letter()]
 
+    def test_letters_of_both_streams_are_kept_apart(self, log: EmbeddedLog) -> None:
+        live = self.letter()._replace(record=Record(Position(1, 3, Stream.LIVE), "p", b"price", 50))
+
+        log.put_dead_letters([self.letter(), live])
+
+        assert log.dead_letters() == [self.letter(), live]
+
+    def test_a_letter_keeps_the_headers_of_its_record(self, log: EmbeddedLog) -> None:
+        letter = self.letter()._replace(record=Record(Position(1, 3), "p", b"{}", 50, (("content-type", b"x"),)))
+
+        log.put_dead_letters([letter])
+
+        assert log.dead_letters() == [letter]
+
     def test_they_come_oldest_first(self, log: EmbeddedLog) -> None:
         log.put_dead_letters([self.letter(3, 300), self.letter(1, 200), self.letter(2, 100)])
 
@@ -403,4 +609,4 @@ class TestDeadLetters:
     def test_they_are_no_events(self, log: EmbeddedLog) -> None:
         log.put_dead_letters([self.letter()])
 
-        assert log.end_offset(1) == 0
+        assert end_of(log, 1) == 0

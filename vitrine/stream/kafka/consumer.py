@@ -24,6 +24,7 @@ from vitrine.runtime.errors import StreamGap, VitrineError
 from vitrine.runtime.logs import logger
 from vitrine.stream.kafka.assignment import Assignment
 from vitrine.stream.kafka.connection import KafkaSettings, connected, translated
+from vitrine.stream.kafka.joining import Joining
 from vitrine.stream.kafka.records import headers_of, record_of
 from vitrine.stream.log import Position, Record, Source, Stream
 
@@ -55,6 +56,7 @@ class GroupConsumer:
         with ExitStack() as on_failure:
             self._member = on_failure.enter_context(closing(_member(settings)))
             self._follower = on_failure.enter_context(closing(_follower(settings)))
+            self._joining = Joining(self._member)
             self._assignment = Assignment(self._member, log.partitions)
             self._member.subscribe([settings.topic], listener=self._assignment)
             self._clients = on_failure.pop_all()
@@ -131,13 +133,10 @@ class GroupConsumer:
             raise StreamGap(f"{name}: {reason}", source.partition)
 
     def _polled_both(self, max_records: int, wait_s: float, paused: Collection[Source]) -> list[Record]:
-        """Each stream in turn is the first, so that a busy one does not starve the other.
-
-        The member is polled even if all is paused: that is what keeps it in the group.
-        """
         if self._failure:
             failure, self._failure = self._failure, None
             raise failure
+        # In turn, so that a busy one does not starve the other.
         self._order.reverse()
         first, second = self._order
         records = self._polled(first, paused, max_records, wait_s)
@@ -153,6 +152,8 @@ class GroupConsumer:
             return records
 
     def _polled(self, stream: Stream, paused: Collection[Source], max_records: int, wait_s: float) -> list[Record]:
+        """The member is polled even if all is paused: that is what keeps it in the group."""
+        self._joining.go_on()
         client, places = self._client(stream), self._client(stream).assignment()
         self._held()
         wanted = {
