@@ -116,9 +116,7 @@ class Pipeline:
         try:
             found = await self._called(reader.read, _POLL_TIMEOUT_S, read, paused)
         except StreamGap as error:
-            for partition in self.partitions.values():
-                if error.partition in (None, partition.number):
-                    partition.halt(error)
+            self._halt(error)
             return
         by_source: dict[Source, list[Incoming]] = {}
         for entry in found.incoming:
@@ -127,8 +125,17 @@ class Pipeline:
             partition = self.partitions[source.partition]
             if partition.is_read:
                 partition.take(by_source.get(source, []), source.stream, reached)
+        if isinstance(found.failure, StreamGap):
+            self._halt(found.failure)
+        elif found.failure is not None:
+            raise found.failure
         published = [place for entry in self.partitions.values() if entry.is_read for place in entry.offsets()]
         await self._called(consumer.published, published)
+
+    def _halt(self, error: StreamGap) -> None:
+        for partition in self.partitions.values():
+            if error.partition in (None, partition.number):
+                partition.halt(error)
 
     async def _follow(self, assigned: Mapping[int, int]) -> None:
         """Gives up what is not assigned any more, or anew, and claims what is."""

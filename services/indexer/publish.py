@@ -280,8 +280,7 @@ class Publisher:
 
     def _put(self, folder: Path) -> ShardEntry:
         try:
-            with failpoints.step("write"):
-                return self._shelf.put(folder)
+            return self._shelf.put(folder, keep=True)
         except OSError as error:
             # Of a partition that another has claimed meanwhile, its scratch cleared: no reason to end the process.
             raise StoreUnavailable(f"store: shard {folder.name} is gone before it was stored ({error})") from error

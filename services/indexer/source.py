@@ -9,7 +9,7 @@ from typing import Final
 
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime import failpoints
-from vitrine.runtime.errors import InvalidArgument
+from vitrine.runtime.errors import InvalidArgument, StreamGap, Unavailable
 from vitrine.stream import codec
 from vitrine.stream.events import Delete, Event, LiveUpdate, Upsert
 from vitrine.stream.log import CONTENT_TYPE, JSON, REPLAYED_OFFSET, Consumer, Record, Source, Stream
@@ -34,10 +34,14 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Read:
-    """What one poll gave, and how far each source that was read has come: the first offset not polled yet."""
+    """What one poll gave, and how far each source that was read has come: the first offset not polled yet.
+
+    `failure`: what went wrong afterwards. What was polled is not polled again: it is handed on all the same.
+    """
 
     incoming: list[Incoming]
     reached: dict[Source, int]
+    failure: StreamGap | Unavailable | None = None
 
 
 class Reader:
@@ -49,12 +53,19 @@ class Reader:
         self._batch_events = batch_events
 
     def read(self, timeout_s: float, reading: Collection[Source], paused: Collection[Source]) -> Read:
-        """The next events of `reading`, none of `paused`. Blocks. Raises StreamGap, Unavailable."""
-        with failpoints.step("read"):
-            records = self._consumer.poll(self._batch_events, timeout_s, paused)
+        """The next events of `reading`, none of `paused`. Blocks. Raises StreamGap, Unavailable, nothing being lost."""
+        failpoints.reached("read.before")
+        records = self._consumer.poll(self._batch_events, timeout_s, paused)
+        reached = {record.source: record.position.offset + 1 for record in records}
+        failure = None
+        try:
+            if records:
+                failpoints.reached("read.after")
+            reached.update({source: self._consumer.next_offset(source) for source in reading})
+        except (StreamGap, Unavailable) as error:
+            failure = error
         now_us = time.time_ns() // 1_000
-        incoming = [judged(record, self._index, now_us) for record in records]
-        return Read(incoming, {source: self._consumer.next_offset(source) for source in reading})
+        return Read([judged(record, self._index, now_us) for record in records], reached, failure)
 
 
 def judged(record: Record, index: IndexSettings, now_us: int) -> Incoming:

@@ -82,6 +82,9 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
                 response.failures.add(partition=partition, reason=view)
             else:
                 response.partitions.append(_status(partition, view))
+                # It answers, and still something is wrong: a newer manifest is damaged, or the store is away.
+                if reason := self._shard_set.failure(partition):
+                    response.failures.add(partition=partition, reason=reason)
         return response
 
     def _index(self, name: str) -> IndexSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
@@ -69,7 +69,8 @@ def image_host(pictures: Mapping[str, bytes | int]) -> Iterator[ImageHost]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # noqa: N802  (http.server's name)
-            host.answer(self)
+            with suppress(ConnectionError):  # who asked has heard enough
+                host.answer(self)
 
         def log_message(self, *_: object) -> None:
             """Nothing to say."""

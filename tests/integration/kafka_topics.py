@@ -116,3 +116,19 @@ def read(consumer: GroupConsumer, count: int, paused: tuple[Source, ...] = ()) -
 
 def offsets(records: Iterable[Record], source: Source) -> list[int]:
     return [record.position.offset for record in records if record.source == source]
+
+
+def add_partition(settings: KafkaSettings) -> None:
+    with administration(settings) as client:
+        client.create_partitions({settings.topic: PARTITIONS + 1})
+
+
+def remove_before(settings: KafkaSettings, position: Position) -> None:
+    """As retention does on topics that are not compacted only."""
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    topic = settings.topic_of(position.stream)
+    policy = {"cleanup.policy": "compact,delete"}
+    with administration(settings) as client:
+        client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=policy)])
+        client.delete_records({KAFKA.TopicPartition(topic, position.partition): position.offset})

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.kafka_topics import (
     PARTITIONS,
+    add_partition,
     administration,
     fill,
     in_partition,
@@ -235,7 +236,7 @@ class TestTopics:
     def test_only_what_is_absent_is_made(self, settings: KafkaSettings) -> None:
         with administration(settings) as client:
             client.delete_topics([settings.dead_letter_topic])
-        done = {}
+        done: dict[str, str] = {}
         while "created" not in done.values():  # the broker says it is gone a moment after it has said yes
             done = create_topics(settings, PARTITIONS, 1)
 
@@ -289,8 +290,7 @@ class TestChangesUnderneath:
         log.check()
 
     def test_added_partitions_are_told(self, log: KafkaLog, settings: KafkaSettings) -> None:
-        with administration(settings) as client:
-            client.create_partitions({settings.topic: {"count": 3}})
+        add_partition(settings)
 
         with pytest.raises(StreamGap, match="has 3 partitions now, it had 2"):
             noticed(log)

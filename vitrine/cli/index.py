@@ -16,6 +16,8 @@ from vitrine.index.retention import kept_versions
 from vitrine.index.settings import DEFAULT_INDEX
 from vitrine.runtime.errors import CorruptManifest
 
+_NUMBERS = frozenset({"version", "epoch", "shards", "rows", "offset", "live"})
+
 index = typer.Typer(no_args_is_help=True, help="Look at an index, check it, and change what it holds.")
 index.command("status")(commands.index_status)
 
@@ -103,13 +105,10 @@ def _print(partition: int, lines: list[ManifestLine], older: int) -> None:
         return
     title = f"partition {partition}" + (f", {older:,} older manifests not shown (--last 0)" if older else "")
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
-    for heading in ("version", "written (UTC)", "epoch", "shards", "rows", "next offset", "live", "", "paused"):
-        table.add_column(heading, justify="right" if heading in _NUMBERS else "left")
+    for heading in ("version", "written (UTC)", "epoch", "shards", "rows", "offset", "live", "", "paused"):
+        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=heading != "paused")
     for line in lines:
         cells: list[Any] = list(asdict(line).values())
         version, written, state, *numbers, paused = cells
         table.add_row(str(version), written, *(f"{number:,}" for number in numbers), state, Text(paused))
     console.out.print(table)
-
-
-_NUMBERS = {"version", "epoch", "shards", "rows", "next offset", "live"}

@@ -46,6 +46,7 @@ def inspect(
         f"model {settings.model_id[:12]}, partitions {settings.partitions}, recall target {settings.recall_target}, "
         f"retention {f'{settings.retention_s / 86_400:g} days' if settings.retention_s else 'none'}",
         highlight=False,
+        soft_wrap=True,
     )
     for number, held in newest.items():
         _print_partition(number, held, found[number])
@@ -82,7 +83,8 @@ def _print_partition(number: int, manifest: Manifest, shards: list[_Known]) -> N
         return
     console.out.print(
         f"\npartition {number}: manifest {manifest.version}, epoch {manifest.writer_epoch}, "
-        f"written {shown_time(manifest.created_us / 1e6)}, indexed up to {shown_time(manifest.index_time_us / 1e6)}, "
+        f"written {shown_time(manifest.created_us / 1e6)}, "
+        f"indexed up to {shown_time(manifest.index_time_us / 1e6) or 'nothing yet'}, "
         f"next offset {manifest.next_offset:,}, live {manifest.next_live_offset:,}, {len(shards)} shards",
         highlight=False,
         soft_wrap=True,

@@ -34,12 +34,15 @@ class Shelf:
         self._scratch_root = (store.scratch_parent() or self._cache.folder) / f"{index}-{self._partition}"
         self.scratch = self._scratch_root / uuid.uuid4().hex
 
-    def put(self, built: Path) -> ShardEntry:
-        """Stores a shard folder, durable and complete before it returns, and removes it from where it was built."""
+    def put(self, built: Path, keep: bool = False) -> ShardEntry:
+        """Stores a shard folder, durable and complete before it returns, and removes it from where it was built.
+
+        `keep`: what was built here is read here next, so of a remote store's shard the cache has a copy already.
+        """
         data = (built / FACTS_FILE).read_bytes()
         facts = ShardFacts.from_json(data, f"shard {built.name}")
-        self._store.adopt_folder(built, f"{self._prefix}/{built.name}", last=FACTS_FILE)
-        return ShardEntry(
+        self._store.adopt_folder(built, f"{self._prefix}/{built.name}", last=FACTS_FILE, keep=keep)
+        entry = ShardEntry(
             shard_id=facts.shard_id,
             kind=facts.kind,
             rows=facts.rows,
@@ -48,6 +51,9 @@ class Shelf:
             facts_xxh3=xxhash.xxh3_64_hexdigest(data),
             live_rows=facts.live_rows,
         )
+        if keep and self._is_remote:
+            self._keep(built, entry)
+        return entry
 
     def open(self, entry: ShardEntry) -> Shard:
         """Raises CorruptShard if any file is missing or not what was written, StoreUnavailable."""
@@ -129,6 +135,18 @@ class Shelf:
     def _copy(self, entry: ShardEntry) -> Path:
         """Where the cache has the shard, or would have it."""
         return self._cache.folder / self._partition / entry.shard_id
+
+    def _keep(self, built: Path, entry: ShardEntry) -> None:
+        """Into the cache with it. Where that fails, opening copies it from the store."""
+        folder = self._copy(entry)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            built.rename(folder)
+        except OSError as error:
+            logger().warning("shard not kept in the cache", partition=self._partition, reason=str(error))
+            shutil.rmtree(built, ignore_errors=True)
+        else:
+            self._cache.added(folder)
 
     def _cached(self, entry: ShardEntry) -> Path:
         folder = self._copy(entry)

@@ -23,6 +23,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
+from vitrine.runtime import failpoints
 from vitrine.runtime.errors import ConfigError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -182,16 +183,21 @@ class Store:
         scratch.mkdir(exist_ok=True)
         return scratch
 
-    def adopt_folder(self, source: Path, prefix: str, last: str) -> None:
-        """Moves the files of `source` below `prefix`, each durable before `last` (the one readers look for) appears."""
+    def adopt_folder(self, source: Path, prefix: str, last: str, keep: bool = False) -> None:
+        """Moves the files of `source` below `prefix`, each durable before `last` (the one readers look for) appears.
+
+        `keep`: a remote store leaves `source` where it is.
+        """
         names = sorted((path.name for path in source.iterdir()), key=lambda name: (name == last, name))
         with _translated(f"write {prefix}"):
             if self._folder is None:
                 for name in names:
-                    self._upload(source / name, f"{prefix}/{name}")
+                    with failpoints.step("write"):
+                        self._upload(source / name, f"{prefix}/{name}")
             else:
                 self._move(source, self._folder / prefix, names)
-        shutil.rmtree(source, ignore_errors=True)
+        if self._folder is not None or not keep:
+            shutil.rmtree(source, ignore_errors=True)
 
     def _upload(self, file: Path, key: str) -> None:
         parts = -(-file.stat().st_size // _PART_BYTES)
@@ -209,8 +215,9 @@ class Store:
     def _move(self, source: Path, target: Path, names: list[str]) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for name in names:
-            _fsync(source / name)
-            shutil.move(source / name, target / name)
+            with failpoints.step("write"):
+                _fsync(source / name)
+                shutil.move(source / name, target / name)
         for folder in (target, target.parent):
             _fsync(folder)
 

@@ -80,7 +80,7 @@ class TestCommits:
     def test_a_commit_that_failed_is_tried_again_with_the_same_effect(
         self, partition: OnePartition, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(folder: Path) -> ShardEntry:
+        def refuse(folder: Path, keep: bool) -> ShardEntry:
             raise StoreUnavailable("store: refused")
 
         with monkeypatch.context() as store, pytest.raises(StoreUnavailable):

@@ -6,7 +6,7 @@ log         appending, offsets, looking for later records
 scan        reading stretches of topics from begin to end
 consumer    reading as a member of a consumer group
 assignment  which partitions the group gives to a member
-joining     what kafka-python leaves out when a member joins
+mending     faults of kafka-python, mended from outside
 records     what kafka-python reads ↔ records
 letters     dead letters ↔ records of the dead letter topic
 """

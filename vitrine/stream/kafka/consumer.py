@@ -24,7 +24,7 @@ from vitrine.runtime.errors import StreamGap, VitrineError
 from vitrine.runtime.logs import logger
 from vitrine.stream.kafka.assignment import Assignment
 from vitrine.stream.kafka.connection import KafkaSettings, connected, translated
-from vitrine.stream.kafka.joining import Joining
+from vitrine.stream.kafka.mending import Joining, take_up_laid_aside
 from vitrine.stream.kafka.records import headers_of, record_of
 from vitrine.stream.log import Position, Record, Source, Stream
 
@@ -153,7 +153,8 @@ class GroupConsumer:
 
     def _polled(self, stream: Stream, paused: Collection[Source], max_records: int, wait_s: float) -> list[Record]:
         """The member is polled even if all is paused: that is what keeps it in the group."""
-        self._joining.go_on()
+        with translated("stay in the group"):
+            self._joining.go_on()
         client, places = self._client(stream), self._client(stream).assignment()
         self._held()
         wanted = {
@@ -167,6 +168,7 @@ class GroupConsumer:
             return []
         try:
             with self._gaps_told():
+                take_up_laid_aside(client)
                 found = client.poll(timeout_ms=int(wait_s * 1000), max_records=max_records)
         except BaseException:
             # The client may have come further than what it has handed over.

@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from vitrine.runtime.errors import Unavailable
 from vitrine.stream.kafka.connection import KafkaSettings, connected, translated
+from vitrine.stream.kafka.mending import take_up_laid_aside
 
 _POLL_MS: Final = 1_000
 _STALLED_S: Final = 20.0
@@ -44,6 +45,7 @@ def scanned(settings: KafkaSettings, firsts: Mapping[TopicPartition, int]) -> It
         progress_s = time.monotonic()
         while unread := [place for place in places if (client.position(place, timeout_ms=_POLL_MS) or 0) < ends[place]]:
             client.pause(*(set(places) - set(unread)))
+            take_up_laid_aside(client)
             for batch in client.poll(timeout_ms=_POLL_MS).values():
                 progress_s = time.monotonic()
                 yield from batch
