@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,9 @@ from vitrine.cli import ingesting
 from vitrine.client import Answer
 from vitrine.v1 import gateway_pb2
 
-out = Console()
+# Without a terminal rich takes 80 columns: what a file or another program gets need not be folded.
+_WIDTH_OF_NO_TERMINAL = 240
+out = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_NO_TERMINAL)
 err = Console(stderr=True)
 
 _SHOWN_REFUSALS = 20

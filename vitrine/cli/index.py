@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -105,10 +105,10 @@ def _print(partition: int, lines: list[ManifestLine], older: int) -> None:
         return
     title = f"partition {partition}" + (f", {older:,} older manifests not shown (--last 0)" if older else "")
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
-    for heading in ("version", "written (UTC)", "epoch", "shards", "rows", "offset", "live", "", "paused"):
-        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=heading != "paused")
+    for heading in ("version", "written (UTC)", "epoch", "shards", "rows", "offset", "live", ""):
+        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=True)
     for line in lines:
-        cells: list[Any] = list(asdict(line).values())
-        version, written, state, *numbers, paused = cells
-        table.add_row(str(version), written, *(f"{number:,}" for number in numbers), state, Text(paused))
+        numbers = (line.epoch, line.shards, line.rows, line.next_offset, line.next_live_offset)
+        state = f"{line.state}, paused: {line.paused}" if line.paused else line.state
+        table.add_row(str(line.version), line.written, *(f"{number:,}" for number in numbers), Text(state))
     console.out.print(table)

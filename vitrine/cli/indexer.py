@@ -16,7 +16,7 @@ from vitrine.cli.stack import known_addresses
 from vitrine.client import typed_error
 from vitrine.index.settings import DEFAULT_INDEX
 from vitrine.runtime.channels import CHANNEL_OPTIONS
-from vitrine.runtime.errors import ConfigError, Unavailable
+from vitrine.runtime.errors import ConfigError, InvalidArgument, Unavailable
 from vitrine.v1 import indexer_pb2 as pb
 from vitrine.v1 import indexer_pb2_grpc
 
@@ -106,6 +106,7 @@ def skip_to(
     """End a pause or a halt, and skip for good what lies between the manifest and OFFSET."""
     request = pb.ResumeRequest(index=index, partition=partition, skip_to=offset, skip_live_to=live)
     with _asked(folder, indexer) as stub:
+        _check_end(stub, request)
         _print(stub.Resume(request, timeout=_TIMEOUT_S), as_json)
 
 
@@ -125,6 +126,19 @@ def _asked(folder: Path, named: str) -> Iterator[Any]:
             if type(error) is Unavailable:
                 raise Unavailable(f"indexer: {address}: {error}") from failed
             raise error from failed
+
+
+def _check_end(stub: Any, request: pb.ResumeRequest) -> None:
+    """Raises InvalidArgument for an offset that the log has not reached: what comes there would be skipped too."""
+    for owned in stub.GetStatus(pb.IndexerStatusRequest(index=request.index), timeout=_TIMEOUT_S).partitions:
+        if owned.partition != request.partition:
+            continue
+        for field, offset, end in (
+            ("offset", request.skip_to, owned.end_offset),
+            ("live", request.skip_live_to, owned.end_live_offset),
+        ):
+            if offset > end:
+                raise InvalidArgument(field, f"{offset} lies beyond the end of the log, {end}")
 
 
 def _print(status: pb.OwnedPartition, as_json: bool) -> None:

@@ -24,8 +24,16 @@ def configure(service: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Forwarded()], force=True)
 
 
 def logger() -> Any:
     """The process's logger; keyword arguments become fields."""
     return structlog.get_logger()
+
+
+class _Forwarded(logging.Handler):
+    """What libraries log by Python's own logging becomes a line like all others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger().log(record.levelno, record.getMessage(), library=record.name, exc_info=record.exc_info or None)

@@ -1,8 +1,8 @@
 """Faults of kafka-python 3.0.12, mended from outside. Each has a test that fails without it.
 
 Joining a group, where `poll` returns before the group's answer: a member can stay without partitions for ever, or keep
-the whole group from settling. Java's client had the first of the two faults as well (KAFKA-9815); its
-`joinGroupIfNeeded` in AbstractCoordinator shows how both should be. Where another takes a member's name: nobody is told.
+the whole group from settling. Java's client had the first of the two as well (KAFKA-9815); its `joinGroupIfNeeded` in
+AbstractCoordinator shows how both should be. Where another takes a member's name: nobody is told.
 
 Pausing: what had been fetched of a paused partition is laid aside, and not always taken up again. The partition is then
 never read again.
