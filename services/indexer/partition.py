@@ -120,6 +120,8 @@ class Partition:
 
     def halt(self, error: Exception) -> None:
         """For good, or until an operator says how to go on."""
+        if self.halted:
+            return
         self.halted = str(error)
         metrics.RUNNING.labels(self.number).set(0)
         logger().error("partition halted", partition=self.number, reason=str(error))
@@ -191,7 +193,8 @@ class Partition:
                 both = skip_to is not None and skip_live_to is not None
                 if self.publisher is None and not both:
                     raise InvalidArgument("skip_to", "and skip_live_to: where to go on in this log must be said")
-                begin_at = Offsets(skip_to or 0, skip_live_to or 0) if both else None
+                # Only of another log than its own: in its own, resume() sees that nothing is read twice by mistake.
+                begin_at = Offsets(skip_to or 0, skip_live_to or 0) if self.publisher is None else None
                 self.publisher = await asyncio.to_thread(self._claim, begin_at)
             await asyncio.to_thread(self.owned.resume, skip_to, skip_live_to)
             self._forget()
@@ -204,16 +207,16 @@ class Partition:
 
     async def _run(self) -> None:
         await self._claimed()
-        while not self.halted:
+        while True:
             await self._until_due()
             async with self._commit_lock:
-                if not self.halted and not self.owned.manifest.paused:
+                if self.is_read:
                     await self._commit()
 
     async def _claimed(self) -> None:
         while True:
             try:
-                self._log.check()
+                await asyncio.to_thread(self._log.check)
                 self.publisher = await asyncio.to_thread(self._claim, None)
                 break
             except (StreamGap, CorruptManifest, Fenced) as error:

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 _POLL_TIMEOUT_S: Final = 0.25
 _RETRY_S: Final = 0.5
 _SURVEY_S: Final = 1.0
+# Who has no partition after this time stands by: others have them all.
+_JOIN_S: Final = 30.0
 # How often it is asked whether the topics are still the same: it takes a request or two.
 _CHECK_S: Final = 10.0
 
@@ -48,11 +50,11 @@ class Pipeline:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._moved: dict[Source, tuple[int, float]] = {}
         self._stalled = False
-        self._joining = True
+        self._began_s = time.monotonic()
 
     def not_ready(self) -> str | None:
-        """An indexer is ready while at least one of its partitions moves, or others have them all."""
-        if self._joining:
+        """An indexer is ready while at least one of its partitions moves, or while it stands by."""
+        if not self.partitions and time.monotonic() - self._began_s < _JOIN_S:
             return "no partition is assigned yet"
         states = {number: partition.state for number, partition in self.partitions.items()}
         if not states or any(state == RUNNING for state in states.values()):
@@ -67,21 +69,24 @@ class Pipeline:
 
     async def read(self) -> None:
         """Reads and hands on until cancelled."""
-        consumer = await self._called(self._log.consumer)
+        consumer: Consumer | None = None
         try:
             while True:
-                if self._stalled:
-                    await self._given_up(list(self.partitions))
-                    await self._called(consumer.close)
-                    consumer = await self._called(self._log.consumer)
-                    self._stalled = False
                 try:
-                    await self._turn(consumer)
+                    if consumer is None:
+                        consumer = await self._called(self._log.consumer)
+                    if not self._stalled:
+                        await self._turn(consumer)
+                        continue
+                    await self._given_up(list(self.partitions))
+                    stalled, consumer, self._stalled = consumer, None, False
+                    await self._called(stalled.close)
                 except Unavailable as error:
                     logger().warning("log cannot be read", reason=str(error))
                     await asyncio.sleep(_RETRY_S)
         finally:
-            self._thread.submit(consumer.close)
+            if consumer is not None:
+                self._thread.submit(consumer.close)
             self._thread.shutdown(wait=True)
 
     async def survey(self) -> None:
@@ -146,7 +151,6 @@ class Pipeline:
                 partition = Partition(number, assignment, claim, self._log, self._embedding, self._settings)
                 partition.start()
                 self.partitions[number] = partition
-                self._joining = False
 
     async def _given_up(self, numbers: list[int]) -> None:
         for number in numbers:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +35,12 @@ from vitrine.stream.kafka.topics import create_topics
 from vitrine.stream.log import DeadLetter, Entry, Position, Record, Source, Stream
 
 SOURCES = [Source(partition, stream) for stream in Stream for partition in range(PARTITIONS)]
+
+IMPORTS = """
+from vitrine.runtime.errors import Unavailable
+from vitrine.stream.kafka.connection import KafkaSettings
+from vitrine.stream.kafka.log import KafkaLog
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -283,6 +291,15 @@ class TestOpening:
         assert time.monotonic() - started_s < 3
         assert threading.active_count() == threads
         gc.collect()  # kafka-python leaves the sockets of refused connections to it: here, where that is no error
+
+    def test_it_says_why_nobody_answers(self, unused_tcp_port: int) -> None:
+        settings = f"KafkaSettings('127.0.0.1:{unused_tcp_port}', connect_timeout_s=0.5)"
+        program = f"{IMPORTS}\ntry:\n    KafkaLog.open({settings}, 2)\nexcept Unavailable as error:\n    print(error)"
+
+        # In a process of its own: here nothing of kafka-python's is logged, and what it logs is where the reason is.
+        said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+        assert "ECONNREFUSED" in said
 
 
 class TestChangesUnderneath:

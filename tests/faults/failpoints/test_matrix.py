@@ -14,9 +14,10 @@ import pytest
 
 from tests.faults.failpoints.bench import Bench, died_there, pictures, running_bench
 from tests.faults.failpoints.history import History
+from tests.kafka.broker import Broker
 from vitrine.runtime import failpoints
 
-SEEDS: Final = {1: "file", 2: "file", 3: "kafka"}
+SEEDS: Final = {1: "on_file", 2: "on_file", 3: "on_kafka"}
 SMOKE: Final = (
     *("read.after", "fetch.before", "write.after", "publish.before", "publish.after", "claim.after"),
     *("roll.after", "gc.after"),
@@ -43,21 +44,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "point" in metafunc.fixturenames:
         points = sorted(failpoints.NAMES) if everything else SMOKE
         cases = [(SEEDS[seed], seed, point) for seed in seeds for point in points]
-        metafunc.parametrize(("bench", "seed", "point"), cases, indirect=["bench"], scope="module")
+        metafunc.parametrize(("bench", "seed", "point"), cases, indirect=["bench"])
     elif "together" in metafunc.fixturenames:
         rounds = ROUNDS if everything else ROUNDS[:1]
-        metafunc.parametrize(
-            ("bench", "together"), [("file", names) for names in rounds], indirect=["bench"], scope="module"
-        )
+        metafunc.parametrize(("bench", "together"), [("on_file", names) for names in rounds], indirect=["bench"])
     elif "bench" in metafunc.fixturenames:
-        metafunc.parametrize(("bench", "seed"), [(SEEDS[s], s) for s in seeds], indirect=["bench"], scope="module")
+        metafunc.parametrize(("bench", "seed"), [(SEEDS[s], s) for s in seeds], indirect=["bench"])
 
 
 @pytest.fixture(scope="module")
-def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    kafka = request.getfixturevalue("kafka").address if request.param == "kafka" else ""
-    with running_bench(tmp_path_factory.mktemp("bench"), kafka) as running:
+def on_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with running_bench(tmp_path_factory.mktemp("bench")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def on_kafka(tmp_path_factory: pytest.TempPathFactory, kafka: Broker) -> Iterator[Bench]:
+    with running_bench(tmp_path_factory.mktemp("bench"), kafka.address) as running:
+        yield running
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Bench:
+    chosen: Bench = request.getfixturevalue(request.param)
+    return chosen
 
 
 def test_every_event_counts_once_though_the_indexer_is_killed(bench: Bench, seed: int, point: str) -> None:

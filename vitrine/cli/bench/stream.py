@@ -12,6 +12,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -62,9 +63,8 @@ def bench_stream(
     """Ingest, live updates, freshness, memory and store requests through a Kafka broker."""
     settings = KafkaSettings(kafka, f"bench.{uuid.uuid4().hex[:8]}", DEFAULT_GROUP)
     create_topics(settings, 1, 1)
-    log = KafkaLog.open(settings, 1)
     options = ("--kafka", kafka, "--kafka-topic", settings.topic)
-    with bench_stack(model, 1, options) as (stack, folder):
+    with closing(KafkaLog.open(settings, 1)) as log, bench_stack(model, 1, options) as (stack, folder):
         catalogue = catalogue_of(data, folder)
         upserts = [item for item in islice(catalogue.items(), images) if isinstance(item, Upsert)]
         figures: dict[str, Any] = {"bench": "stream", "products": len(upserts)}

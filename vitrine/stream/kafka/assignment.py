@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 
+from vitrine.stream.kafka.mending import forget_what_was_lost
+
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
     """What `member` holds now. Called on the client's own thread."""
@@ -42,3 +44,4 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyth
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self.on_partitions_revoked(lost)
+        forget_what_was_lost(self._member)

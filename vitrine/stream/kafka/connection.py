@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -39,6 +40,8 @@ _PASSED: Final = (
     "client_rack",
 )
 _REQUEST_TIMEOUT_MS: Final = 10_000
+_NOT_LET_IN: Final = (errors.SaslAuthenticationFailedError, errors.UnsupportedSaslMechanismError)
+_CONNECTING: Final = logging.getLogger("kafka.net")
 # A broker that comes back is found again within this time: 30 s, the default, is longer than a session.
 _RECONNECT_MAX_MS: Final = 1_000
 
@@ -133,7 +136,7 @@ def connected(make: Callable[..., _Client], **options: Any) -> _Client:
     """A client of kafka-python. Its constructor waits for the cluster and, when that fails, leaves a thread running
     that goes on trying: here it is ended. Raises ConfigError, Unavailable.
     """
-    with ExitStack() as on_failure, translated("connect"):
+    with ExitStack() as on_failure, translated("connect"), _reason_told():
 
         def network(**config: Any) -> KafkaNetClient:
             client = KafkaNetClient(**config)
@@ -143,6 +146,37 @@ def connected(make: Callable[..., _Client], **options: Any) -> _Client:
         client = make(kafka_client=network, **options)
         on_failure.pop_all()
         return client
+
+
+@contextmanager
+def _reason_told() -> Iterator[None]:
+    """Raises why the last attempt to connect has failed: kafka-python logs it, and raises that the time is over."""
+    reasons = _Reasons()
+    _CONNECTING.addHandler(reasons)
+    try:
+        yield
+    except errors.KafkaTimeoutError as error:
+        if reasons.not_let_in:
+            raise errors.SaslAuthenticationFailedError(reasons.said) from error
+        raise errors.KafkaTimeoutError(reasons.said) from error
+    finally:
+        _CONNECTING.removeHandler(reasons)
+
+
+class _Reasons(logging.Handler):
+    """Keeps what the last exception that was logged has said: the exception itself would keep its socket."""
+
+    said = "nobody answered in time"
+    not_let_in = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for value in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(value, _NOT_LET_IN):
+                self.not_let_in, self.said = True, str(value)
+            elif isinstance(value, errors.KafkaConnectionError) and not self.not_let_in:
+                self.said = str(value)
+                if "disconnected" in self.said:
+                    self.said += ", which is how a cluster answers who may not come in: see kafka_options"
 
 
 @contextmanager

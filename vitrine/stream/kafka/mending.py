@@ -4,6 +4,9 @@ Joining a group, where `poll` returns before the group's answer: a member can st
 the whole group from settling. Java's client had the first of the two as well (KAFKA-9815); its `joinGroupIfNeeded` in
 AbstractCoordinator shows how both should be. Where another takes a member's name: nobody is told.
 
+Being thrown out: a member that comes back still claims its partitions, and may be given them again though another
+has them and works.
+
 Pausing: what had been fetched of a paused partition is laid aside, and not always taken up again. The partition is then
 never read again.
 """
@@ -50,3 +53,9 @@ def take_up_laid_aside(client: KafkaConsumer) -> None:
     fetcher = client._fetcher
     if not fetcher._next_partition_records:
         fetcher._next_partition_records = None
+
+
+def forget_what_was_lost(member: KafkaConsumer) -> None:
+    """Of a member that was thrown out of its group and joins again: it would claim to own what others have now."""
+    for assignor in member._coordinator._assignors.values():
+        assignor.member_assignment = None
