@@ -17,7 +17,7 @@ PROTOS := $(wildcard protos/vitrine/v1/*.proto)
 generate = PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
 	--python_out="$(1)" --grpc_python_out="$(1)" --mypy_out=quiet:"$(1)" --mypy_grpc_out=quiet:"$(1)" $(PROTOS)
 
-.PHONY: help demo test lint format proto proto-check bench train quality setup clean
+.PHONY: help demo test soak lint format proto proto-check bench train quality setup clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ demo: ## Start all services, index a sample catalogue and search it (ONCE=1, DAT
 
 test: proto-check lint ## Run every check and every test (ALL=1: training too, and no skips)
 	@$(BIN)/python -m pytest $(if $(ALL),--all) $(ARGS)
+
+soak: setup ## Kill services at random under constant queries and events (MINUTES=30, KAFKA=1)
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(KAFKA),--kafka) $(ARGS)
 
 lint: setup ## Check style, types and who imports whom
 	@$(BIN)/ruff check --quiet

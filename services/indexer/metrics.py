@@ -19,8 +19,10 @@ LAG = Gauge("vitrine_indexer_lag_events", "Events in the log that are not publis
 SYNCED = Gauge(
     "vitrine_indexer_synced_seconds", "When the index last had all of the log, seconds since 1970", ["partition"]
 )
-STALLED = Gauge(
-    "vitrine_indexer_consumer_stalled", "1 while the consumer stands still though the log grows", ["partition"]
+STALLS = Counter(
+    "vitrine_indexer_consumer_stalls",
+    "Consumers that stood still though the log grew, and were made anew",
+    ["partition"],
 )
 RUNNING = Gauge(
     "vitrine_indexer_partition_running", "1 while the partition is owned and moves, 0 if halted", ["partition"]

@@ -89,7 +89,7 @@ class Partition:
         while not self._under_way.empty():
             self._under_way.get_nowait()[0].cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for gauge in (metrics.RUNNING, metrics.WAITING, metrics.PAUSED, metrics.STALLED, metrics.SYNCED):
+        for gauge in (metrics.RUNNING, metrics.WAITING, metrics.PAUSED, metrics.SYNCED):
             with suppress(KeyError):
                 gauge.remove(self.number)
 
@@ -150,6 +150,7 @@ class Partition:
     def take(self, incoming: Sequence[Incoming], stream: Stream, reached: int) -> None:
         """What one poll gave of one stream; everything before offset `reached` has been polled."""
         progress = self._pending.progress[stream]
+        reached = max(reached, progress.polled)  # of a source that was lost meanwhile nothing is known
         if stream is Stream.LIVE:
             self._pending.add(stream, [without_pictures(entry) for entry in incoming], reached)
             if incoming:

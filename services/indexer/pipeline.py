@@ -160,10 +160,15 @@ class Pipeline:
         try:
             for place in partition.offsets():
                 await self._called(consumer.seek, place)
+            asked_us = time.time_ns() // 1_000
+            sources = [Source(partition.number, stream) for stream in Stream]
+            ends = await asyncio.to_thread(self._log.end_offsets, sources)
         except StreamGap as error:
             partition.halt(error)
             return
         partition.sought()
+        # Before anything is read: the little that is left of a log whose deletes are gone is soon read to its end.
+        partition.surveyed(ends, asked_us)
 
     async def _survey(self) -> None:
         read = {number: entry for number, entry in self.partitions.items() if entry.is_read}
@@ -186,8 +191,8 @@ class Pipeline:
             elif time.monotonic() - since_s > self._settings.stall_s:
                 stands_still = True
                 del self._moved[source]
-        metrics.STALLED.labels(partition.number).set(stands_still)
         if stands_still:
+            metrics.STALLS.labels(partition.number).inc()
             logger().error("consumer stands still though the log grows; made anew", partition=partition.number)
             self._stalled = True
 

@@ -68,7 +68,7 @@ def image_host(pictures: Mapping[str, bytes | int]) -> Iterator[ImageHost]:
     host = ImageHost(pictures)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  (http.server's name)
+        def do_GET(self) -> None:
             with suppress(ConnectionError):  # who asked has heard enough
                 host.answer(self)
 

@@ -17,8 +17,8 @@ from vitrine.cli.stack import StackSettings, running_stack
 # Warnings are errors here, and kafka-python gives some where it is first imported: importorskip lets them pass.
 pytest.importorskip("kafka", reason="needs the extra `kafka`")
 
-from vitrine.stream.kafka.connection import KafkaSettings  # noqa: E402
-from vitrine.stream.kafka.topics import create_topics  # noqa: E402
+from vitrine.stream.kafka.connection import KafkaSettings
+from vitrine.stream.kafka.topics import create_topics
 
 # The least that the broker takes is one second.
 SESSION_S: Final = 2.0

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def epochs(shop: Shop) -> list[int]:
     return [int(manifest["writer_epoch"]) for manifest in newest(shop)]
 
 
-def newest(shop: Shop) -> list[dict[str, object]]:
+def newest(shop: Shop) -> list[dict[str, Any]]:
     partitions = sorted(Path(shop.stack.settings.store_url).glob("default/p*/manifests"))
     return [json.loads(sorted(folder.glob("*.json"))[-1].read_bytes()) for folder in partitions]
 

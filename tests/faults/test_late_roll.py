@@ -64,7 +64,9 @@ def test_a_roll_that_ends_after_newer_commits_hides_none_of_them(
     expected = {f"p{number}": number for number in range(PRODUCTS)}
     with late_roll(owner, monkeypatch) as rolling:
         for offset in range(PRODUCTS, PRODUCTS + 60, 3):
-            commit(owner, version(f"p{offset % 50}", offset), live=[LiveVersion("p7", offset, {"price": float(offset)})])
+            commit(
+                owner, version(f"p{offset % 50}", offset), live=[LiveVersion("p7", offset, {"price": float(offset)})]
+            )
             commit(owner, Tombstone(f"p{100 + offset % 50}", offset + 1), version(f"new{offset}", offset + 2))
             expected |= {f"p{offset % 50}": offset, f"new{offset}": offset + 2}
             del expected[f"p{100 + offset % 50}"]

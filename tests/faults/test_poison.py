@@ -146,7 +146,10 @@ def send(broker: Broker, events: list[Sent]) -> list[Position]:
         futures = [
             producer.send(TOPIC, event.value, event.key.encode(), event.headers, event.partition) for event in events
         ]
-        return [Position(event.partition, future.get(timeout=20).offset) for event, future in zip(events, futures, strict=True)]
+        return [
+            Position(event.partition, future.get(timeout=20).offset)
+            for event, future in zip(events, futures, strict=True)
+        ]
     finally:
         producer.close()
 

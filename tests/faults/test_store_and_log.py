@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -13,14 +14,18 @@ import grpc
 import pytest
 
 from tests.integration.shop import (
+    HOST,
     Shop,
     all_found,
     eventually,
+    http,
     indexed,
+    metric,
     published,
     running_service,
     upsert,
 )
+from vitrine.cli.stack import Address
 from vitrine.client import VisualSearchClient
 from vitrine.runtime.errors import Unavailable, VitrineError
 from vitrine.stream.events import Upsert
@@ -52,7 +57,10 @@ def test_a_manifest_that_cannot_be_written_holds_the_offset_and_is_said(shop: Sh
 
 def test_a_log_made_anew_is_not_mistaken_for_the_old_one(shop: Shop, tmp_path: Path) -> None:
     log_id = shop.calls.client.status().log_id
-    assert f"was indexed from log {log_id}" in _refusal_to_start(shop, tmp_path / "new.sqlite")
+    with _indexer_on(shop, tmp_path / "new.sqlite", tmp_path / "second.log") as second:
+        eventually(lambda: f"was indexed from log {log_id}" in http(second.http, "/readyz")[1])
+        assert http(second.http, "/readyz")[0] == 503
+        assert metric(second.http, "vitrine_indexer_partition_running") == 0
     assert _states(shop) == ["running", "running"]
 
 
@@ -102,6 +110,28 @@ def in_the_way_of(folder: Path) -> Iterator[None]:
     finally:
         folder.unlink()
         kept.rename(folder)
+
+
+@contextmanager
+def _indexer_on(shop: Shop, stream: Path, log: Path) -> Iterator[Address]:
+    """A second indexer, that need not become ready, once it answers over HTTP."""
+    address = Address(f"{HOST}:{_free_port()}", f"{HOST}:{_free_port()}")
+    ports = ["--port", address.grpc.split(":")[1], "--http-port", address.http.split(":")[1]]
+    upstream = ["--store", shop.stack.settings.store_url, "--embedder", shop.stack.addresses["embedder"].grpc]
+    command = [sys.executable, "-m", "services.indexer", *upstream, *ports, "--stream", str(stream)]
+    with log.open("wb") as said, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as run:
+        try:
+            eventually(lambda: b"listening" in log.read_bytes())
+            yield address
+        finally:
+            run.terminate()
+            run.wait(timeout=20)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def _refusal_to_start(shop: Shop, log: Path, *options: str) -> str:

@@ -28,7 +28,7 @@ from tests.integration.shop import (
 from vitrine.cli.commands import DEFAULT_MODEL
 from vitrine.cli.stack import StackSettings, running_stack
 from vitrine.runtime.errors import StoreUnavailable
-from vitrine.shards.records import Tombstone
+from vitrine.shards.records import Change, Tombstone
 from vitrine.stream.events import Upsert
 from vitrine.v1 import indexer_pb2
 
@@ -100,7 +100,7 @@ class TestEachWrite:
     def test_a_commit_that_finds_no_room_changes_nothing_and_can_be_tried_again(
         self, partition: OnePartition, owner: Publisher, room_bytes: int
     ) -> None:
-        changes = [Tombstone("p0", 40), *(version(f"q{number}", 41 + number) for number in range(40))]
+        changes: list[Change] = [Tombstone("p0", 40), *(version(f"q{number}", 41 + number) for number in range(40))]
         before = owner.manifest
 
         with room_here(room_bytes), pytest.raises(StoreUnavailable):
@@ -110,7 +110,9 @@ class TestEachWrite:
         assert partition.log.latest() == (before, [])
         assert list(owner._shelf.scratch.iterdir()) == []
         commit(owner, *changes)
-        expected = {f"p{number}": number for number in range(1, 40)} | {f"q{number}": 41 + number for number in range(40)}
+        expected = {f"p{number}": number for number in range(1, 40)} | {
+            f"q{number}": 41 + number for number in range(40)
+        }
         assert answered(partition.view()) == expected
 
     def test_a_manifest_that_finds_no_room_is_not_there_and_its_number_is_free(

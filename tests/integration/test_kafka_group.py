@@ -39,12 +39,16 @@ from vitrine.stream.log import Entry, Position, Source, Stream
 SPAWN = multiprocessing.get_context("spawn")
 
 
-@pytest.fixture(autouse=True)
+# kafka-python leaves sockets of connections that did not come about to the garbage collector.
+
+
+@pytest.fixture(autouse=True, scope="module")
 def quiet() -> Iterator[None]:
     """kafka-python reports every connection that it loses, the ones that a test cuts too."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     yield
     logging.getLogger("kafka").setLevel(logging.NOTSET)
+    gc.collect()  # what it has left behind: here, where that is no error
 
 
 @pytest.fixture
@@ -168,14 +172,12 @@ class TestMembers:
             assert len(consumer.assigned()) == PARTITIONS
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 class TestBrokerThatDies:
     @pytest.fixture
     def own_broker(self, kafka: Broker, tmp_path: Path) -> Iterator[Broker]:
         """One that a test may kill. `kafka` is asked for because it skips where there can be none."""
         with running_broker(tmp_path) as broker:
             yield broker
-        gc.collect()  # kafka-python leaves the sockets of refused connections to it: here, where that is no error
 
     def test_in_mid_reading_nothing_is_lost_and_nothing_comes_twice(self, own_broker: Broker) -> None:
         settings = own_settings(own_broker, session_timeout_s=30.0)

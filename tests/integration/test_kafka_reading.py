@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import time
@@ -37,12 +38,16 @@ from vitrine.stream.log import Entry, Position, Record, Source, Stream
 SPAWN = multiprocessing.get_context("spawn")
 
 
-@pytest.fixture(autouse=True)
+# kafka-python leaves sockets of connections that did not come about to the garbage collector.
+
+
+@pytest.fixture(autouse=True, scope="module")
 def quiet() -> Iterator[None]:
     """kafka-python reports every connection that it loses, the ones that a test cuts too."""
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     yield
     logging.getLogger("kafka").setLevel(logging.NOTSET)
+    gc.collect()  # what it has left behind: here, where that is no error
 
 
 @pytest.fixture

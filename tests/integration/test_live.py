@@ -207,7 +207,10 @@ class TestManyUpdates:
 
 
 def sell(
-    shop: Shop, product_id: str, picture: int = 0, attributes: dict[str, str | float | bool | tuple[str, ...]] | None = None
+    shop: Shop,
+    product_id: str,
+    picture: int = 0,
+    attributes: dict[str, str | float | bool | tuple[str, ...]] | None = None,
 ) -> list[Position]:
     """Indexed when it returns."""
     event = upsert(product_id, shop.products[picture].pictures[0], attributes=attributes)

@@ -12,7 +12,7 @@ from rich.text import Text
 from vitrine.cli import commands, console
 from vitrine.cli.shelves import IndexName, StoredIndex, StoreUrl, shown_size, shown_time
 from vitrine.index.manifest import Manifest, ShardEntry
-from vitrine.index.settings import DEFAULT_INDEX
+from vitrine.index.settings import DEFAULT_INDEX, IndexSettings
 from vitrine.runtime.errors import ConfigError, CorruptShard
 from vitrine.shards.files import SearchPlan, ShardFacts
 
@@ -31,26 +31,18 @@ def inspect(
     stored = StoredIndex.open(folder, store, name)
     newest = {number: stored.manifests(number).latest()[0] for number in stored.partitions(partition)}
     if partition is not None and shard:
-        entry = _chosen(newest[partition], shard)
-        facts = stored.facts(partition, entry)
-        return commands.print_json(asdict(facts)) if as_json else _print_shard(facts)
+        _show_shard(stored.facts(partition, _chosen(newest[partition], shard)), as_json)
+        return
     found = {number: [_Known(stored, number, entry) for entry in held.shards] for number, held in newest.items()}
     if as_json:
         partitions = [
             {**asdict(held), "shards": [known.fields() for known in found[number]]} for number, held in newest.items()
         ]
-        return commands.print_json({"index": asdict(stored.settings), "partitions": partitions})
-    settings = stored.settings
-    console.out.print(
-        f"index [bold]{settings.name}[/bold]  {settings.metric}, {settings.dim} dimensions, "
-        f"model {settings.model_id[:12]}, partitions {settings.partitions}, recall target {settings.recall_target}, "
-        f"retention {f'{settings.retention_s / 86_400:g} days' if settings.retention_s else 'none'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+        commands.print_json({"index": asdict(stored.settings), "partitions": partitions})
+        return
+    _print_settings(stored.settings)
     for number, held in newest.items():
         _print_partition(number, held, found[number])
-    return None
 
 
 class _Known:
@@ -75,6 +67,17 @@ def _chosen(manifest: Manifest, beginning: str) -> ShardEntry:
     if len(found) != 1:
         raise ConfigError("shard", f"{len(found)} shards of manifest {manifest.version} begin with {beginning!r}")
     return found[0]
+
+
+def _print_settings(settings: IndexSettings) -> None:
+    retention = f"{settings.retention_s / 86_400:g} days" if settings.retention_s else "none"
+    console.out.print(
+        f"index [bold]{settings.name}[/bold]  {settings.metric}, {settings.dim} dimensions, "
+        f"model {settings.model_id[:12]}, partitions {settings.partitions}, recall target {settings.recall_target}, "
+        f"retention {retention}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _print_partition(number: int, manifest: Manifest, shards: list[_Known]) -> None:
@@ -118,7 +121,10 @@ def _way(plan: SearchPlan) -> str:
     return f"{plan.trees} trees of {plan.projected_dim} dimensions{missed}"
 
 
-def _print_shard(facts: ShardFacts) -> None:
+def _show_shard(facts: ShardFacts, as_json: bool) -> None:
+    if as_json:
+        commands.print_json(asdict(facts))
+        return
     for name, value in (
         ("shard", facts.shard_id),
         ("kind", f"{facts.kind}, format {facts.format_version}"),

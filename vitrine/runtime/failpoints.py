@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -21,21 +22,22 @@ VARIABLE: Final = "VITRINE_FAILPOINTS"
 STEPS: Final = ("read", "fetch", "embed", "build", "write", "publish", "commit", "claim", "roll", "compact", "gc")
 NAMES: Final = frozenset(f"{step}.{side}" for step in STEPS for side in ("before", "after"))
 
-_ACTIONS: Final = ("kill", "raise")
+_ENTRY: Final = re.compile(r"(?P<name>[a-z.]+)=(?P<action>kill|raise)(@(?P<turn>[1-9][0-9]*))?", re.ASCII)
 
 _lock = threading.Lock()
 _armed: dict[str, tuple[str, int]] = {}
 
 
 def arm(specification: str) -> None:
-    """Arms what `specification` names; an empty one arms nothing. Raises ConfigError."""
+    """Arms what `specification` names; an empty one arms nothing. Raises ConfigError, and then has armed nothing."""
+    armed = {}
     for entry in filter(None, specification.split(",")):
-        name, _, rest = entry.partition("=")
-        action, _, count = rest.partition("@")
-        if name not in NAMES or action not in _ACTIONS or not (count or "1").isdigit():
+        said = _ENTRY.fullmatch(entry)
+        if said is None or said["name"] not in NAMES:
             raise ConfigError(VARIABLE, f"{entry!r} is not NAME=kill@N or NAME=raise@N with a known name")
-        with _lock:
-            _armed[name] = (action, int(count or 1))
+        armed[said["name"]] = (said["action"], int(said["turn"] or 1))
+    with _lock:
+        _armed.update(armed)
 
 
 def specification() -> str:

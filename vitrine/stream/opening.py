@@ -62,11 +62,12 @@ def open_stream(
     if stream is not None:
         return EmbeddedLog.open(stream, partitions)
     try:
-        from vitrine.stream.kafka.connection import KafkaSettings
+        from vitrine.stream.kafka.connection import KafkaSettings, quieten
         from vitrine.stream.kafka.log import KafkaLog
     except ModuleNotFoundError as error:
         raise ConfigError("kafka", "needs the extra `kafka`: pip install 'vitrine[kafka]'") from error
     settings = KafkaSettings(
         kafka, topic, member.group, member.group_instance_id, member.session_timeout_s, options or {}
     )
+    quieten()
     return KafkaLog.open(settings, partitions)

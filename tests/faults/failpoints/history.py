@@ -60,12 +60,15 @@ class Expected:
 class History:
     """Draws what happens to the products of one prefix, and keeps what must come of it.
 
+    `letters`: the dead letters there must be: product, and whether it went in with its other images. `reached`: the
+    last offset of each source that holds any of it.
+
     `pictures`: those that products have, of which no two are the same.
     """
 
     def __init__(self, prefix: str, seed: int, pictures: Sequence[bytes]) -> None:
         self.product_ids: list[str] = []
-        self.letters: dict[Position, bool] = {}
+        self.letters: dict[Position, tuple[str, bool]] = {}
         self.reached: dict[Source, int] = {}
         self._prefix = prefix
         self._random = random.Random(f"{prefix} {seed}")
@@ -91,11 +94,15 @@ class History:
         for _ in range(count):
             [draw] = self._random.choices(list(self._kinds), list(self._kinds.values()))
             write = draw(self._some_product())
-            if isinstance(write.effect, LiveUpdate):
-                self._live[write.product_id] = write.effect.attributes
-            elif write.effect is not None:
-                self._latest[write.product_id] = write
+            self._note(write)
             writes.append(write)
+        return writes
+
+    def draw_end(self) -> list[Write]:
+        """Records that withdraw every product."""
+        writes = [self._withdrawn(product_id) for product_id in self.product_ids]
+        for write in writes:
+            self._note(write)
         return writes
 
     def acknowledged(self, write: Write, position: Position) -> None:
@@ -105,7 +112,7 @@ class History:
         # A write that was sent twice, its first acknowledgement lost, counts from its second place.
         self._offsets[write] = position.offset
         if write.letter is not None:
-            self.letters[position] = write.letter
+            self.letters[position] = (write.product_id, write.letter)
 
     def holds(self, product_id: str) -> bool:
         return product_id.startswith(f"{self._prefix}-")
@@ -202,6 +209,12 @@ class History:
         return Write(product_id, Entry(product_id, codec.encode(stored), headers=headers), None)
 
     # ---- parts of events
+
+    def _note(self, write: Write) -> None:
+        if isinstance(write.effect, LiveUpdate):
+            self._live[write.product_id] = write.effect.attributes
+        elif write.effect is not None:
+            self._latest[write.product_id] = write
 
     def _some_product(self) -> str:
         """Often a new one: of a product that changes all the time, a lost event would be covered by the next."""

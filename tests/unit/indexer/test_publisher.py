@@ -14,7 +14,7 @@ from services.indexer.publish import MAX_FRESH_SHARDS, Commit, Publisher
 from tests.faults.one_partition import OnePartition, answered, commit, compact, roll, version
 from vitrine.index.manifest import ShardEntry
 from vitrine.runtime.errors import InvalidArgument, NotFound, StoreUnavailable
-from vitrine.shards.records import LiveVersion, Tombstone
+from vitrine.shards.records import Change, LiveVersion, Tombstone
 
 RULES = RollRules(rows=100, idle_rows=10, idle_s=5.0, age_s=600.0, survey_interval_s=1e9)
 
@@ -49,9 +49,7 @@ class TestCommits:
         assert (publisher.manifest.next_offset, publisher.manifest.next_live_offset) == (7, 3)
         assert publisher.manifest.shards == ()
 
-    def test_live_updates_alone_write_no_row_and_no_vector(
-        self, partition: OnePartition, publisher: Publisher
-    ) -> None:
+    def test_live_updates_alone_write_no_row_and_no_vector(self, partition: OnePartition, publisher: Publisher) -> None:
         commit(publisher, version("p", 0))
 
         commit(publisher, live=[price("p", 0, 9.5), price("not known yet", 1, 1.0)])
@@ -83,9 +81,10 @@ class TestCommits:
         def refuse(folder: Path, keep: bool) -> ShardEntry:
             raise StoreUnavailable("store: refused")
 
-        with monkeypatch.context() as store, pytest.raises(StoreUnavailable):
+        with monkeypatch.context() as store:
             store.setattr(publisher._shelf, "put", refuse)
-            commit(publisher, version("p", 0))
+            with pytest.raises(StoreUnavailable):
+                commit(publisher, version("p", 0))
         assert publisher.manifest.next_offset == 0
         assert list(publisher._shelf.scratch.iterdir()) == []
 
@@ -104,7 +103,7 @@ class TestCommits:
         np.testing.assert_array_equal(known["p"].images[0].vector, first.images[0].vector)
 
     def test_of_several_changes_of_a_product_the_one_that_stands_last_in_the_log_counts(self) -> None:
-        changes = [version("p", 3), version("q", 5), Tombstone("p", 4), version("p", 2)]
+        changes: list[Change] = [version("p", 3), version("q", 5), Tombstone("p", 4), version("p", 2)]
 
         assert newest(changes) == [Tombstone("p", 4), changes[1]]
 

@@ -17,11 +17,15 @@ from vitrine.runtime.errors import Unavailable
 
 
 @contextmanager
-def bench_stack(model: Path, partitions: int, stream_options: tuple[str, ...] = ()) -> Iterator[tuple[Stack, Path]]:
+def bench_stack(
+    model: Path, partitions: int, stream_options: tuple[str, ...] = (), store: str = ""
+) -> Iterator[tuple[Stack, Path]]:
     """An empty stack and a folder that goes with it."""
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as name:
         folder = Path(name)
-        settings = StackSettings(folder / "stack", model, partitions=partitions, stream_options=stream_options)
+        settings = StackSettings(
+            folder / "stack", model, partitions=partitions, store=store, stream_options=stream_options
+        )
         with running_stack(settings) as stack:
             yield stack, folder
 

@@ -59,12 +59,13 @@ def bench_stream(
     images: Annotated[int, typer.Option(min=500, help="products of the catalogue to take")] = 10_000,
     live_updates: Annotated[int, typer.Option(min=1_000, help="updates of price and stock")] = 1_000_000,
     seconds: Annotated[float, typer.Option(min=5, help="length of each of the timed parts")] = 30.0,
+    store: Annotated[str, typer.Option(help="object store instead of a folder: s3://, gs://, az://")] = "",
 ) -> None:
     """Ingest, live updates, freshness, memory and store requests through a Kafka broker."""
     settings = KafkaSettings(kafka, f"bench.{uuid.uuid4().hex[:8]}", DEFAULT_GROUP)
     create_topics(settings, 1, 1)
     options = ("--kafka", kafka, "--kafka-topic", settings.topic)
-    with closing(KafkaLog.open(settings, 1)) as log, bench_stack(model, 1, options) as (stack, folder):
+    with closing(KafkaLog.open(settings, 1)) as log, bench_stack(model, 1, options, store) as (stack, folder):
         catalogue = catalogue_of(data, folder)
         upserts = [item for item in islice(catalogue.items(), images) if isinstance(item, Upsert)]
         figures: dict[str, Any] = {"bench": "stream", "products": len(upserts)}

@@ -15,9 +15,7 @@ from kafka.net.compat import KafkaNetClient
 
 from vitrine.runtime.errors import ConfigError, Unavailable
 from vitrine.stream.log import Stream
-
-DEFAULT_TOPIC: Final = "vitrine.catalogue"
-DEFAULT_GROUP: Final = "vitrine-indexer"
+from vitrine.stream.opening import DEFAULT_GROUP, DEFAULT_TOPIC
 
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "AWS_MSK_IAM")
@@ -42,6 +40,8 @@ _PASSED: Final = (
 _REQUEST_TIMEOUT_MS: Final = 10_000
 _NOT_LET_IN: Final = (errors.SaslAuthenticationFailedError, errors.UnsupportedSaslMechanismError)
 _CONNECTING: Final = logging.getLogger("kafka.net")
+# A broker that is gone is said once by us; of kafka-python it would be 25 lines a second.
+_NOISY: Final = ("kafka.cluster", "kafka.net.connection", "kafka.coordinator", "kafka.consumer.fetcher")
 # A broker that comes back is found again within this time: 30 s, the default, is longer than a session.
 _RECONNECT_MAX_MS: Final = 1_000
 
@@ -130,6 +130,14 @@ class KafkaSettings:
 
 
 _Client = TypeVar("_Client")
+
+
+def quieten() -> None:
+    """For programs: keeps kafka-python from filling their logs while a broker is away."""
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Of its own: its parent's level is not for it.
+    logging.getLogger("kafka.coordinator.heartbeat").setLevel(logging.WARNING)
 
 
 def connected(make: Callable[..., _Client], **options: Any) -> _Client:
