@@ -7,7 +7,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from services.indexer.compact import abort_builds
-from services.indexer.embed import Embedding
+from services.indexer.embed import FETCH_THREADS, Embedding
 from services.indexer.embedder import EmbedderClient
 from services.indexer.fetch import UriFetcher
 from services.indexer.partition import Claim
@@ -53,7 +53,7 @@ async def build(chosen: IndexerSettings) -> server.Service:
         shelf = Shelf(store, index.name, number, cache)
         return lambda begin_at: Publisher.claim(index, manifests, shelf, log.log_id, begin_at)
 
-    threads = ThreadPoolExecutor(16, thread_name_prefix="pictures")
+    threads = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="pictures")
     pipeline = Pipeline(log, index, claims, Embedding(Pictures(store, index.name), fetcher, embedder, threads), chosen)
     upkeep = Upkeep(lambda: list(pipeline.partitions.values()), chosen)
     servicer = IndexerServicer(pipeline, upkeep, log, index.name)

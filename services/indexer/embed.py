@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from services.indexer import metrics
 from services.indexer.embedder import EmbedderClient
@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 Waiting = Callable[[str], None]
 """Told why something outside is waited for, and "" when it is there again."""
 
+FETCH_THREADS: Final = 16
 _FIRST_BACKOFF_S: Final = 0.1
 _MAX_BACKOFF_S: Final = 5.0
 
@@ -53,6 +54,14 @@ class _Picture:
     vector: Vectors | None = None
 
 
+class _Wanted(NamedTuple):
+    """One picture to fetch for the event at `place`. `kept`: vectors that its product has already, by sha256."""
+
+    place: int
+    ref: ImageRef
+    kept: Mapping[bytes, Vectors]
+
+
 class Embedding:
     """Turns events into product versions with vectors."""
 
@@ -71,7 +80,7 @@ class Embedding:
 
         `known`: products as they are indexed. Their images that have not changed keep their vectors.
         """
-        found = await asyncio.gather(*(self._pictures_of(entry, known, waiting) for entry in incoming))
+        found = await self._pictures_of(incoming, known, waiting)
         new = {
             picture.sha256: picture
             for pictures in found
@@ -92,17 +101,31 @@ class Embedding:
         ]
 
     async def _pictures_of(
-        self, entry: Incoming, known: Mapping[str, ProductVersion], waiting: Waiting
-    ) -> list[_Picture]:
-        if not isinstance(entry.event, Upsert):
-            return []
-        version = known.get(entry.event.product_id)
-        kept = {image.sha256: image.vector for image in version.images} if version else {}
-
-        def fetched(ref: ImageRef) -> _Picture:
-            return self._fetched(ref, kept)
-
-        return list(await asyncio.gather(*(self._retried(fetched, ref, waiting) for ref in entry.event.images)))
+        self, incoming: Sequence[Incoming], known: Mapping[str, ProductVersion], waiting: Waiting
+    ) -> list[list[_Picture]]:
+        """The pictures of each event. All threads are at work: one picture from elsewhere each, or a share of those
+        that lie in the store, which are there so soon that a thread for each would cost more than reading it.
+        """
+        wanted = [
+            _Wanted(place, ref, _vectors_kept(known.get(entry.event.product_id)))
+            for place, entry in enumerate(incoming)
+            if isinstance(entry.event, Upsert)
+            for ref in entry.event.images
+        ]
+        stored = [want for want in wanted if not want.ref.uri]
+        share = -(-len(stored) // FETCH_THREADS) or 1
+        tasks = [stored[begin : begin + share] for begin in range(0, len(stored), share)]
+        tasks += [[want] for want in wanted if want.ref.uri]
+        fetched = await asyncio.gather(*(self._retried(self._fetched_all, task, waiting) for task in tasks))
+        by_ref = {
+            (want.place, want.ref.image_id): picture
+            for task, pictures in zip(tasks, fetched, strict=True)
+            for want, picture in zip(task, pictures, strict=True)
+        }
+        found: list[list[_Picture]] = [[] for _ in incoming]
+        for want in wanted:
+            found[want.place].append(by_ref[want.place, want.ref.image_id])
+        return found
 
     async def _retried(self, step: Callable[[Given], Result], argument: Given, waiting: Waiting) -> Result:
         """`step(argument)` in a thread, again and again while something outside is away: the offset waits with it."""
@@ -114,6 +137,10 @@ class Embedding:
                 waiting(str(error))
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(_MAX_BACKOFF_S, backoff_s * 2)
+
+    def _fetched_all(self, wanted: Sequence[_Wanted]) -> list[_Picture]:
+        """Runs in a thread."""
+        return [self._fetched(want.ref, want.kept) for want in wanted]
 
     def _fetched(self, ref: ImageRef, kept: Mapping[bytes, Vectors]) -> _Picture:
         """The picture, with the vector it has kept if it has not changed. Runs in a thread."""
@@ -147,6 +174,10 @@ class Embedding:
         """Runs in a thread."""
         if not self._pictures.has_thumbnail(picture.sha256):
             self._pictures.put_thumbnail(picture.sha256, images.thumbnail(picture.data))
+
+
+def _vectors_kept(version: ProductVersion | None) -> dict[bytes, Vectors]:
+    return {image.sha256: image.vector for image in version.images} if version else {}
 
 
 def _with_vector(picture: _Picture, answers: Mapping[bytes, Vectors | str]) -> _Picture:

@@ -36,6 +36,7 @@ RUNNING: Final = "running"
 CLAIMING: Final = "waiting: is being claimed"
 
 _RETRY_S: Final = 0.5
+_IDLE_S: Final = 0.1
 # Batches that are fetched and embedded at once: while one is at the GPU the next is fetched.
 _BATCHES_UNDER_WAY: Final = 2
 
@@ -213,6 +214,9 @@ class Partition:
             async with self._commit_lock:
                 if self.is_read:
                     await self._commit()
+                    continue
+            # Halted, paused or not sought yet: a commit is always due then, so the wait for one is none.
+            await asyncio.sleep(_IDLE_S)
 
     async def _claimed(self) -> None:
         while True:

@@ -20,13 +20,14 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.faults.failpoints.bench import Bench, pictures, running_bench
+from tests.faults.failpoints.bench import Bench, died_there, pictures, running_bench
 from tests.faults.failpoints.history import History
 from tests.integration.shop import ANY_VECTOR
-from tests.kafka.broker import running_broker
+from tests.kafka.broker import Broker, running_broker
 from vitrine.client import Answer, VisualSearchClient
 from vitrine.runtime import failpoints
 from vitrine.runtime.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
@@ -38,6 +39,7 @@ SERVICES: Final = ("indexer", "indexer", "indexer", "embedder", "searcher", "gat
 _KEPT_ROUNDS: Final = 4
 _TIDY_EVERY_ROUNDS: Final = 3
 _PATIENCE_S: Final = 60.0
+_FAILPOINT_PATIENCE_S: Final = 5.0
 _QUERY_TIMEOUT_S: Final = 3.0
 
 
@@ -111,57 +113,71 @@ class Asker(threading.Thread):
             self.faults.append(f"answer {answer.query_id} is not in order")
 
 
-def soak(bench: Bench, seconds: float, seed: int) -> None:
-    """Rounds until the time is over. Raises AssertionError at the first difference."""
-    drawn, until_s, number = random.Random(seed), time.monotonic() + seconds, 0
-    while time.monotonic() < until_s:
-        number += 1
-        killed = _round(bench, number, drawn)
-        current = bench.histories[-1]
-        if number % _TIDY_EVERY_ROUNDS == 0:
-            bench.tidy_up()
-            bench.restart("searcher")
-        bench.check(*bench.histories[-_KEPT_ROUNDS - 1 :])
-        print(f"round {number}: {len(current.product_ids)} products, killed {', '.join(killed)}: sound", flush=True)
-        if number > _KEPT_ROUNDS:
-            old = bench.histories[-_KEPT_ROUNDS - 1]
-            bench.send(old, old.draw_end())
+@dataclass(frozen=True)
+class Soak:
+    """Rounds on one stack. `broker`: the one its log is on, if it is on any: dies like the others."""
 
+    bench: Bench
+    broker: Broker | None
+    drawn: random.Random
 
-def _round(bench: Bench, number: int, drawn: random.Random) -> list[str]:
-    """Writes and kills for a while, and lets all live in the end. Returns what died."""
-    history = History(f"round{number}", drawn.getrandbits(32), pictures())
-    writer, asker = Writer(bench, history), Asker(bench, drawn.getrandbits(32))
-    killed, until_s = [], time.monotonic() + ROUND_S
-    with _running(writer), _running(asker):
+    def run(self, seconds: float) -> None:
+        """Rounds until the time is over. Raises AssertionError at the first difference."""
+        until_s, number = time.monotonic() + seconds, 0
+        bench = self.bench
         while time.monotonic() < until_s:
-            killed.append(_kill_something(bench, drawn))
-    for service in sorted(set(SERVICES)):
-        bench.stack.wait_ready(service)
-    assert asker.faults == [], asker.faults[:3]
-    print(f"  {writer.written} events; {dict(asker.counted)}", flush=True)
-    return killed
+            number += 1
+            history = History(f"round{number}", self.drawn.getrandbits(32), pictures())
+            killed = self._round(history)
+            if number % _TIDY_EVERY_ROUNDS == 0:
+                bench.tidy_up()
+                bench.restart("searcher")
+            bench.check(*bench.histories[-_KEPT_ROUNDS - 1 :])
+            print(f"round {number}: {len(history.product_ids)} products, killed {', '.join(killed)}: sound", flush=True)
+            if number > _KEPT_ROUNDS:
+                old = bench.histories[-_KEPT_ROUNDS - 1]
+                bench.send(old, old.draw_end())
 
+    def _round(self, history: History) -> list[str]:
+        """Writes and kills for a while, and lets all live in the end. Returns what died."""
+        writer, asker = Writer(self.bench, history), Asker(self.bench, self.drawn.getrandbits(32))
+        killed, until_s = [], time.monotonic() + ROUND_S
+        with _running(writer), _running(asker):
+            while time.monotonic() < until_s:
+                time.sleep(self.drawn.uniform(0.2, 3.0))
+                killed.append(self._kill_something())
+        for service in sorted(set(SERVICES)):
+            self.bench.stack.wait_ready(service)
+        assert asker.faults == [], asker.faults[:3]
+        print(f"  {writer.written} events; {dict(asker.counted)}", flush=True)
+        return killed
 
-def _kill_something(bench: Bench, drawn: random.Random) -> str:
-    """Kills a service and starts it again, the indexer often with a point at which it dies by itself."""
-    time.sleep(drawn.uniform(0.2, 3.0))
-    service = drawn.choice(SERVICES)
-    bench.stack.kill(service)
-    time.sleep(drawn.choice((0.0, 0.0, drawn.uniform(0.0, 2.0))))
-    if service != "indexer" or drawn.random() < 0.3:
-        bench.start(service)
-        return service
-    point = drawn.choice(sorted(failpoints.NAMES))
-    bench.start(service, f"{point}=kill@{drawn.randint(1, 6)}")
-    until_s = time.monotonic() + 5.0
-    while bench.ended(service) is None and time.monotonic() < until_s:
-        time.sleep(0.05)
-    reached = bench.ended(service) is not None
-    if not reached:
-        bench.stack.kill(service)
-    bench.start(service)
-    return f"{service} at {point}" if reached else service
+    def _kill_something(self) -> str:
+        """Kills a service and starts it again, the indexer often with a point at which it dies by itself."""
+        service = self.drawn.choice((*SERVICES, *(["broker"] if self.broker else [])))
+        away_s = self.drawn.choice((0.0, 0.0, self.drawn.uniform(0.0, 2.0)))
+        if service == "broker" and self.broker:
+            self.broker.kill()
+            time.sleep(away_s)
+            self.broker.start()
+            return service
+        self.bench.stack.kill(service)
+        time.sleep(away_s)
+        died_at = self._die_again() if service == "indexer" and self.drawn.random() < 0.7 else ""
+        self.bench.start(service)
+        return f"{service} at {died_at}" if died_at else service
+
+    def _die_again(self) -> str:
+        """Starts the indexer armed and waits for its death. Returns where it died, or "" if it had to be killed."""
+        point = self.drawn.choice(sorted(failpoints.NAMES))
+        self.bench.start("indexer", f"{point}=kill@{self.drawn.randint(1, 6)}")
+        until_s = time.monotonic() + _FAILPOINT_PATIENCE_S
+        while self.bench.ended("indexer") is None and time.monotonic() < until_s:
+            time.sleep(0.05)
+        if died_there(self.bench.ended("indexer")):
+            return point
+        self.bench.stack.kill("indexer")
+        return ""
 
 
 @contextmanager
@@ -185,7 +201,7 @@ def main(arguments: list[str]) -> int:
         with running_broker(folder / "kafka") if chosen.kafka else nullcontext() as broker:
             kafka = broker.address if broker else ""
             with running_bench(folder / "stack", kafka, _PATIENCE_S) as bench:
-                soak(bench, chosen.minutes * 60, chosen.seed)
+                Soak(bench, broker, random.Random(chosen.seed)).run(chosen.minutes * 60)
     except Exception:  # noqa: BLE001  (told, with what is needed to look into it)
         traceback.print_exc()
         print(f"failed: seed {chosen.seed}; the stack's folder is kept: {folder}", file=sys.stderr)

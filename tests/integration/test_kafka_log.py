@@ -32,7 +32,7 @@ from vitrine.stream.codec import MAX_RECORD_BYTES
 from vitrine.stream.kafka.connection import KafkaSettings
 from vitrine.stream.kafka.log import KafkaLog
 from vitrine.stream.kafka.topics import create_topics
-from vitrine.stream.log import DeadLetter, Entry, Position, Record, Source, Stream
+from vitrine.stream.log import REPLAYED_OFFSET, DeadLetter, Entry, Later, Position, Record, Source, Stream
 
 SOURCES = [Source(partition, stream) for stream in Stream for partition in range(PARTITIONS)]
 
@@ -136,7 +136,7 @@ class TestLaterRecords:
         entries = [Entry("p", b"1"), Entry("p", b"2"), Entry("p", b"3", Stream.LIVE), Entry("p", None)]
         first, _, _, newest = log.append(entries)
 
-        assert log.later_records([Record(first, "p", b"1", 0)]) == {first: newest}
+        assert log.later_records([Record(first, "p", b"1", 0)]) == {first: Later(newer=newest)}
 
     def test_a_record_that_is_the_newest_has_none(self, log: KafkaLog) -> None:
         one, other = in_partition(0, 2)
@@ -151,7 +151,14 @@ class TestLaterRecords:
 
         found = log.later_records([Record(old[0], one, b"", 0), Record(old[1], other, b"", 0)])
 
-        assert found == dict(zip(old, new, strict=True))
+        assert found == {first: Later(newer=newest) for first, newest in zip(old, new, strict=True)}
+
+    def test_an_older_event_that_was_published_again_says_nothing_newer(self, log: KafkaLog) -> None:
+        old, new = log.append([Entry("p", b"1"), Entry("p", b"2")])
+        [again] = log.append([Entry("p", b"1", headers=((REPLAYED_OFFSET, str(old.offset).encode()),))])
+
+        found = log.later_records([Record(old, "p", b"1", 0), Record(new, "p", b"2", 0)])
+        assert found == {old: Later(newer=new, again=again)}
 
     def test_empty_topics_have_none(self, log: KafkaLog) -> None:
         assert log.later_records([Record(Position(0, 0), "p", b"", 0)]) == {}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.builders import scattered
 from vitrine.runtime.errors import InvalidArgument
-from vitrine.vectors import Vectors, from_wire, to_wire, unit
+from vitrine.vectors import Vectors, from_wire, rows_from_wire, to_wire, unit
 
 
 def wire(*numbers: float) -> bytes:
@@ -75,6 +75,24 @@ def test_the_largest_numbers_do_not_overflow() -> None:
 
 def test_the_answer_may_be_written_to() -> None:
     from_wire(wire(1, 0), 2)[0] = 0
+
+
+def test_many_rows_are_read_as_one_by_one() -> None:
+    rows = [to_wire(7 * row) for row in scattered(np.random.default_rng(0), 20)]
+
+    np.testing.assert_array_equal(rows_from_wire(rows, 8), [from_wire(row, 8) for row in rows])
+    assert rows_from_wire([], 8).shape == (0, 8)
+
+
+@pytest.mark.parametrize("bad", [wire(1), wire(1, 2, 3), wire(np.nan, 1), wire(np.inf, 1), wire(0, 0)])
+def test_one_bad_row_is_not_read_with_the_others(bad: bytes) -> None:
+    with pytest.raises(InvalidArgument, match="vector"):
+        rows_from_wire([wire(1, 0), bad], 2)
+
+
+def test_rows_of_wrong_lengths_do_not_make_up_for_each_other() -> None:
+    with pytest.raises(InvalidArgument):
+        rows_from_wire([wire(1), wire(1, 2, 3)], 2)
 
 
 def test_unit_scales_row_by_row() -> None:

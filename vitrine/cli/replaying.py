@@ -5,14 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vitrine.cli.letters import origin, shown
-from vitrine.stream.log import REPLAYED_OFFSET, DeadLetter, Entry, EventLog, Position
+from vitrine.stream.log import REPLAYED_OFFSET, DeadLetter, Entry, EventLog, Later, Position
 from vitrine.stream.partitioning import partition_of
-
-if TYPE_CHECKING:
-    from vitrine.stream.log import Later
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ def replay(log: EventLog, found: Sequence[DeadLetter], wanted: Sequence[DeadLett
     events = _events(found)
     chosen = [events[place] for place in dict.fromkeys(map(origin, wanted))]
     later = log.later_records([event.letter.record for event in chosen])
-    refused = [_refusal(log, event, later[event.letter.record.position], force) for event in chosen]
+    refused = [_refusal(log, event, later.get(event.letter.record.position, Later()), force) for event in chosen]
     entries = [_entry(event.letter) for event, reason in zip(chosen, refused, strict=True) if not reason]
     positions = iter(log.append(entries))
     return [

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from vitrine.runtime.errors import ConfigError, StreamGap, Unavailable
-from vitrine.stream.log import DeadLetter, Entry, Headers, Position, Record, Source, Stream
+from vitrine.stream.log import DeadLetter, Entry, Headers, Later, Position, Record, Source, Stream, later_of
 from vitrine.stream.partitioning import partition_of
 
 _SCHEMA: Final = """
@@ -58,6 +58,22 @@ class EmbeddedLog:
     @staticmethod
     def open(path: Path, partitions: int) -> EmbeddedLog:
         """Makes the file if absent. Raises ConfigError (field `stream` or `partitions`)."""
+        log = EmbeddedLog._opened(path, partitions)
+        if log.partitions != partitions:
+            log.close()
+            raise ConfigError("partitions", f"the log {path.name} has {log.partitions}, not {partitions}")
+        return log
+
+    @staticmethod
+    def open_existing(path: Path) -> EmbeddedLog:
+        """The log in a file that is there, with the partitions it has. Raises ConfigError (field `stream`)."""
+        if not path.is_file():
+            raise ConfigError("stream", f"there is no log {path}")
+        return EmbeddedLog._opened(path, None)
+
+    @staticmethod
+    def _opened(path: Path, if_absent: int | None) -> EmbeddedLog:
+        """`if_absent`: partitions of a log that is not there yet; None: that is an error."""
         with ExitStack() as on_failure:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,11 +81,9 @@ class EmbeddedLog:
                     path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None
                 )
                 on_failure.callback(connection.close)
-                log_id, found = _prepared(connection, partitions)
+                log_id, partitions = _prepared(connection, if_absent)
             except (sqlite3.Error, OSError) as error:
                 raise ConfigError("stream", f"{path} cannot be opened ({error})") from error
-            if found != partitions:
-                raise ConfigError("partitions", f"the log {path.name} has {found}, not {partitions}")
             on_failure.pop_all()
         return EmbeddedLog(connection, log_id, partitions)
 
@@ -109,17 +123,18 @@ class EmbeddedLog:
         with self._reading() as connection:
             return {source: _end_offset(connection, source) for source in sources}
 
-    def later_records(self, records: Iterable[Record]) -> dict[Position, Position]:
+    def later_records(self, records: Iterable[Record]) -> dict[Position, Later]:
         found = {}
         with self._reading() as connection:
             for record in records:
                 partition, offset, stream = record.position
-                (newest,) = connection.execute(
-                    "SELECT MAX(offset) FROM events WHERE stream = ? AND partition = ? AND offset > ? AND key = ?",
-                    (stream, partition, offset, record.key),
-                ).fetchone()
-                if newest is not None:
-                    found[record.position] = record.source.at(newest)
+                rows = connection.execute(
+                    "SELECT offset, headers FROM events WHERE stream = ? AND partition = ? AND offset > ?"
+                    " AND offset <> ? AND key = ? ORDER BY offset",
+                    (stream, partition, record.first_offset, offset, record.key),
+                )
+                if beyond := later_of(record, ((at, _headers(text)) for at, text in rows)):
+                    found[record.position] = beyond
         return found
 
     def read(self, position: Position, max_records: int) -> list[Record]:
@@ -265,7 +280,7 @@ class EmbeddedConsumer:
         return records
 
 
-def _prepared(connection: sqlite3.Connection, partitions: int) -> tuple[str, int]:
+def _prepared(connection: sqlite3.Connection, if_absent: int | None) -> tuple[str, int]:
     """The log's id and number of partitions, its tables made if absent."""
     _switch_to_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
@@ -273,7 +288,9 @@ def _prepared(connection: sqlite3.Connection, partitions: int) -> tuple[str, int
     _make_tables(connection)
     row: tuple[str, int] | None = connection.execute("SELECT log_id, partitions FROM log").fetchone()
     if row is None:
-        row = (uuid.uuid4().hex, partitions)
+        if if_absent is None:
+            raise sqlite3.DatabaseError("it holds no log")
+        row = (uuid.uuid4().hex, if_absent)
         connection.execute("INSERT INTO log VALUES (?, ?)", row)
     connection.execute("COMMIT")
     return row

@@ -38,6 +38,7 @@ CONTENT_TYPE: Final = "content-type"
 JSON: Final = b"application/json"
 # Of a record that is published again: the offset it had first, which says what it is newer than.
 REPLAYED_OFFSET: Final = "vitrine.replayed-offset"
+_MAX_OFFSET_DIGITS: Final = 19
 
 
 class Record(NamedTuple):
@@ -55,6 +56,42 @@ class Record(NamedTuple):
 
     def header(self, name: str) -> bytes | None:
         return dict(self.headers).get(name)
+
+    @property
+    def first_offset(self) -> int:
+        """What it is newer than is said by this: its own offset, or the one it had first if it is published again."""
+        return first_offset(self.position.offset, self.headers)
+
+
+def first_offset(offset: int, headers: Headers) -> int:
+    """Of the record at `offset`, the offset it had first. A header that cannot be true says nothing."""
+    replayed = dict(headers).get(REPLAYED_OFFSET, b"")
+    # Longer ones no offset has, and Python refuses to convert the longest.
+    known = replayed.isdigit() and len(replayed) <= _MAX_OFFSET_DIGITS and int(replayed) <= offset
+    return int(replayed) if known else offset
+
+
+class Later(NamedTuple):
+    """What a log holds of a key beyond one of its records.
+
+    `newer`: the newest record that says something newer. `again`: the newest after it that is the same event,
+    published again. Events older than it that were published again after it are neither.
+    """
+
+    newer: Position | None = None
+    again: Position | None = None
+
+
+def later_of(record: Record, found: Iterable[tuple[int, Headers]]) -> Later | None:
+    """`found`: offsets and headers of records of the same key and source, in order; others than `record` itself."""
+    newer = again = None
+    for offset, headers in found:
+        first = first_offset(offset, headers)
+        if first > record.first_offset:
+            newer = record.source.at(offset)
+        elif first == record.first_offset and offset > record.position.offset:
+            again = record.source.at(offset)
+    return Later(newer, again) if newer or again else None
 
 
 class Entry(NamedTuple):
@@ -137,8 +174,8 @@ class EventLog(Protocol):
         """The first offset beyond the end of each. Raises Unavailable."""
         ...
 
-    def later_records(self, records: Iterable[Record]) -> dict[Position, Position]:
-        """The newest later record of the same key, for each of `records` that has one. Raises Unavailable."""
+    def later_records(self, records: Iterable[Record]) -> dict[Position, Later]:
+        """What the log holds of the key of each of `records` beyond it, if anything. Raises Unavailable."""
         ...
 
     def consumer(self) -> Consumer: ...

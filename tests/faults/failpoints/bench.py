@@ -118,7 +118,7 @@ class Bench:
         self.calls.client.search(vector=ANY_VECTOR, k=1, at_least=reached, require_complete=True, timeout_s=timeout_s)
 
     def tidy_up(self, timeout_s: float = 60.0) -> None:
-        """Rolls all that is fresh, and makes one shard of each partition's. Raises DeadlineExceeded, Unavailable, RpcError."""
+        """Rolls all that is fresh, and makes one shard of each partition's. Raises VitrineError, RpcError."""
         self.settle(timeout_s)
         self.calls.indexer.Roll(indexer_pb2.RollRequest(), timeout=timeout_s)
         self.calls.indexer.Compact(indexer_pb2.CompactRequest(), timeout=timeout_s)

@@ -66,9 +66,9 @@ class Reading(EmbeddedConsumer):
         self._stands_still = log.still
 
     def poll(self, max_records: int, timeout_s: float, paused: Collection[Source] = ()) -> list[Record]:
-        if self._says.polled is not None:
+        if (gap := self._says.polled) is not None:
             time.sleep(0.01)
-            raise self._says.polled
+            raise gap
         if self._stands_still:
             time.sleep(0.01)
             return []
@@ -97,6 +97,7 @@ async def running(log: Log, parts: list[OnePartition], **settings: Any) -> Async
     tasks = [asyncio.create_task(work()) for work in (pipeline.read, pipeline.survey)]
     try:
         yield pipeline
+        assert [task for task in tasks if task.done()] == [], "a server would have ended"
     finally:
         for partition in list(pipeline.partitions.values()):
             await partition.stop()

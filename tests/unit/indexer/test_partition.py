@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from services.indexer.publish import Publisher
 from tests.faults.one_partition import OnePartition
 from tests.unit.indexer.running import Log, deletes, next_offsets, running, shown, state, until
 from vitrine.index.shelf import Shelf
-from vitrine.runtime.errors import StoreUnavailable
+from vitrine.runtime.errors import StoreUnavailable, StreamGap
 from vitrine.stream import codec
 from vitrine.stream.events import LiveUpdate
 from vitrine.stream.log import Entry, Stream
@@ -92,6 +93,24 @@ async def test_a_partition_that_another_owner_takes_stops_and_says_so(log: Log, 
         assert parts[0].log.latest()[0] == other.manifest
         assert shown("partition_running", 0) == 0
         assert state(pipeline, 1) == "running"
+
+
+@pytest.mark.parametrize("why", ["halted", "paused"])
+async def test_a_partition_that_is_not_read_leaves_the_others_the_processor(
+    log: Log, parts: list[OnePartition], why: str
+) -> None:
+    async with running(log, parts) as pipeline:
+        await until(lambda: state(pipeline, 0) == "running")
+        partition = pipeline.partition(0)
+        if why == "halted":
+            partition.halt(StreamGap("offset 7 is gone", 0))
+        else:
+            await partition.roll_back(partition.owned.manifest.version)
+        began_s = time.process_time()
+
+        await asyncio.sleep(1)
+
+        assert time.process_time() - began_s < 0.5
 
 
 async def test_a_partition_given_up_publishes_nothing_more(log: Log, parts: list[OnePartition]) -> None:

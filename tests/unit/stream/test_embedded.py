@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from vitrine.runtime.errors import ConfigError, StreamGap, Unavailable
 from vitrine.stream.embedded import EmbeddedLog
-from vitrine.stream.log import DeadLetter, Entry, Position, Record, Source, Stream
+from vitrine.stream.log import REPLAYED_OFFSET, DeadLetter, Entry, Later, Position, Record, Source, Stream
 from vitrine.stream.partitioning import partition_of
 
 PARTITIONS = 4
@@ -281,7 +282,7 @@ class TestLaterRecords:
     def test_the_newest_of_the_same_key_is_named(self, log: EmbeddedLog) -> None:
         first, _, newest = log.append([Entry("p", b"1"), Entry("p", b"2"), Entry("p", None)])
 
-        assert log.later_records(log.read(first, 1)) == {first: newest}
+        assert log.later_records(log.read(first, 1)) == {first: Later(newer=newest)}
 
     def test_the_newest_record_has_none(self, log: EmbeddedLog) -> None:
         _, newest = log.append([Entry("p", b"1"), Entry("p", b"2")])
@@ -293,6 +294,32 @@ class TestLaterRecords:
         first, _ = log.append([Entry(one, b""), Entry(other, b"")])
 
         assert log.later_records(log.read(first, 1)) == {}
+
+    def test_an_older_event_that_was_published_again_says_nothing_newer(self, log: EmbeddedLog) -> None:
+        old, new = log.append([Entry("p", b"1"), Entry("p", b"2")])
+        log.append([_replay("p", old)])
+
+        assert log.later_records(log.read(new, 1)) == {}
+
+    def test_the_same_event_published_again_is_told_apart(self, log: EmbeddedLog) -> None:
+        [event] = log.append([Entry("p", b"1")])
+        [first] = log.append([_replay("p", event)])
+        [second] = log.append([_replay("p", event)])
+
+        found = log.later_records([*log.read(event, 1), *log.read(first, 1), *log.read(second, 1)])
+        assert found == {event: Later(again=second), first: Later(again=second)}
+
+    def test_what_came_between_an_event_and_its_replay_is_newer_than_both(self, log: EmbeddedLog) -> None:
+        event, between = log.append([Entry("p", b"1"), Entry("p", b"2")])
+        [replay] = log.append([_replay("p", event)])
+
+        assert log.later_records(log.read(replay, 1)) == {replay: Later(newer=between)}
+
+    @pytest.mark.parametrize("header", [b"", b"-1", b"soon", b"7", b"9" * 5000])
+    def test_an_offset_that_cannot_be_true_says_nothing(self, log: EmbeddedLog, header: bytes) -> None:
+        event, later = log.append([Entry("p", b"1"), Entry("p", b"2", headers=((REPLAYED_OFFSET, header),))])
+
+        assert log.later_records(log.read(event, 1)) == {event: Later(newer=later)}
 
     def test_the_other_stream_has_no_later_record(self, log: EmbeddedLog) -> None:
         first, _ = log.append([Entry("p", b"product"), Entry("p", b"price", Stream.LIVE)])
@@ -610,3 +637,21 @@ class TestDeadLetters:
         log.put_dead_letters([self.letter()])
 
         assert end_of(log, 1) == 0
+
+
+def test_an_existing_log_is_opened_with_the_partitions_it_has(tmp_path: Path) -> None:
+    with (
+        closing(EmbeddedLog.open(tmp_path / "log", 3)) as made,
+        closing(EmbeddedLog.open_existing(tmp_path / "log")) as log,
+    ):
+        assert (log.log_id, log.partitions) == (made.log_id, 3)
+
+
+def test_a_log_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="stream: there is no log"):
+        EmbeddedLog.open_existing(tmp_path / "log")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _replay(key: str, of: Position) -> Entry:
+    return Entry(key, b"again", of.stream, ((REPLAYED_OFFSET, str(of.offset).encode()),))

@@ -14,10 +14,10 @@ from vitrine.runtime.logs import logger
 from vitrine.stream.kafka import letters, topics
 from vitrine.stream.kafka.connection import KafkaSettings, connected, translated
 from vitrine.stream.kafka.consumer import GroupConsumer
-from vitrine.stream.kafka.records import raw_key
+from vitrine.stream.kafka.records import headers_of, raw_key
 from vitrine.stream.kafka.scan import reader, scanned
 from vitrine.stream.kafka.topics import Topic
-from vitrine.stream.log import DeadLetter, Entry, Headers, Position, Record, Source, Stream
+from vitrine.stream.log import DeadLetter, Entry, Headers, Later, Position, Record, Source, Stream, later_of
 from vitrine.stream.partitioning import partition_of
 
 _APPEND_TIMEOUT_S: Final = 20.0
@@ -104,20 +104,22 @@ class KafkaLog:
         """The first offset that each still holds. Raises Unavailable."""
         return self._offsets(self._watcher.beginning_offsets, sources)
 
-    def later_records(self, records: Iterable[Record]) -> dict[Position, Position]:
+    def later_records(self, records: Iterable[Record]) -> dict[Position, Later]:
         """Reads each source once, from the earliest of its records on."""
         wanted: dict[tuple[TopicPartition, bytes], list[Record]] = {}
+        beyond: dict[Position, list[tuple[int, Headers]]] = {}
         firsts: dict[TopicPartition, int] = {}
         for record in records:
-            place, offset = self._place(record.source), record.position.offset
+            place, first = self._place(record.source), record.first_offset + 1
             wanted.setdefault((place, raw_key(record)), []).append(record)
-            firsts[place] = min(firsts.get(place, offset + 1), offset + 1)
-        found: dict[Position, Position] = {}
+            firsts[place] = min(firsts.get(place, first), first)
         for later in scanned(self._settings, firsts):
             for record in wanted.get((TopicPartition(later.topic, later.partition), later.key), ()):
-                if later.offset > record.position.offset:
-                    found[record.position] = record.source.at(later.offset)
-        return found
+                if later.offset > record.first_offset and later.offset != record.position.offset:
+                    beyond.setdefault(record.position, []).append((later.offset, headers_of(later)))
+        asked = [record for same in wanted.values() for record in same]
+        found = {record.position: later_of(record, beyond.get(record.position, ())) for record in asked}
+        return {position: later for position, later in found.items() if later}
 
     def consumer(self) -> GroupConsumer:
         return GroupConsumer(self._settings, self)
