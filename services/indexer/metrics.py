@@ -43,6 +43,8 @@ FRESHNESS_SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60),
 )
 ROLLS = Counter("vitrine_indexer_rolls", "Rolled shards published", ["kind"])
+FAILED_ROLLS = Counter("vitrine_indexer_failed_rolls", "Rolls and compactions to be tried again", ["partition"])
+UNREADABLE = Gauge("vitrine_indexer_unreadable_shards", "Shards of the manifest that cannot be opened", ["partition"])
 COLLECTED = Counter("vitrine_indexer_collected", "Manifests and shards removed because nothing needs them", ["kind"])
 ROLL_SECONDS = Histogram(
     "vitrine_indexer_roll_seconds", "Time to build a rolled shard", buckets=(0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

@@ -90,7 +90,8 @@ class Partition:
         while not self._under_way.empty():
             self._under_way.get_nowait()[0].cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for gauge in (metrics.RUNNING, metrics.WAITING, metrics.PAUSED, metrics.SYNCED):
+        gauges = (metrics.RUNNING, metrics.WAITING, metrics.PAUSED, metrics.SYNCED, metrics.UNREADABLE)
+        for gauge in gauges:
             with suppress(KeyError):
                 gauge.remove(self.number)
 

@@ -95,6 +95,7 @@ class Publisher:
             except (CorruptShard, Unavailable) as error:
                 logger().error("shard not opened", partition=self.manifest.partition, reason=str(error))
         self._open = found
+        metrics.UNREADABLE.labels(self.manifest.partition).set(len(entries) - len(found))
 
     def known(self, product_ids: Iterable[str]) -> dict[str, ProductVersion]:
         """Those of the products that have images in the index now, with their vectors. Blocks."""

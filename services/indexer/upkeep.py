@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -13,8 +14,10 @@ from services.indexer.settings import IndexerSettings
 from vitrine.runtime.errors import CorruptManifest, CorruptShard, Fenced, Unavailable
 from vitrine.runtime.logs import logger
 
-_RETRY_S: Final = 0.5
 _CHECK_S: Final = 0.5
+# After a roll that failed the partition rests, longer each time: a damaged shard would be read again and again.
+_FIRST_REST_S: Final = 0.5
+_MAX_REST_S: Final = 60.0
 
 
 class Upkeep:
@@ -30,12 +33,15 @@ class Upkeep:
             settings.roll_age_s,
             settings.survey_interval_s,
         )
+        self._rest_s: dict[int, float] = {}
+        self._rests_until_s: dict[int, float] = {}
 
     async def roll_when_due(self) -> None:
         """Rolls and compacts what is due, one partition after the other, until cancelled."""
         while True:
             for partition in self._active():
-                await self.roll(partition, now=False)
+                if time.monotonic() >= self._rests_until_s.get(partition.number, 0.0):
+                    await self.roll(partition, now=False)
             await asyncio.sleep(_CHECK_S)
 
     async def collect_now_and_then(self) -> None:
@@ -76,6 +82,7 @@ class Upkeep:
                 try:
                     run = await asyncio.to_thread(next_run, first)
                     if run is None:
+                        self._rest_s.pop(partition.number, None)
                         break
                     rolled += await asyncio.to_thread(partition.owned.roll, run)
                 except (Fenced, CorruptManifest) as error:
@@ -83,10 +90,16 @@ class Upkeep:
                     break
                 except (Unavailable, CorruptShard) as error:
                     logger().error("roll failed, to be tried again", partition=partition.number, reason=str(error))
-                    await asyncio.sleep(_RETRY_S)
+                    metrics.FAILED_ROLLS.labels(partition.number).inc()
+                    self._rest(partition.number)
                     break
                 first = False
         return rolled
+
+    def _rest(self, number: int) -> None:
+        rest_s = self._rest_s.get(number, _FIRST_REST_S)
+        self._rests_until_s[number] = time.monotonic() + rest_s
+        self._rest_s[number] = min(_MAX_REST_S, 2 * rest_s)
 
     def _active(self) -> list[Partition]:
         """A paused partition keeps its shards as they are: somebody is looking into them."""

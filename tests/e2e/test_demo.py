@@ -61,3 +61,13 @@ def test_the_command_lies_next_to_the_interpreter() -> None:
     script = Path(sys.executable).parent / "vitrine"
     done = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60, check=True)
     assert "ingest" in done.stdout
+
+
+def test_the_commands_do_without_the_extra_for_kafka_until_they_are_asked_for_it() -> None:
+    absent = "import sys; sys.modules['kafka'] = None; from vitrine.cli.__main__ import main; main()"
+    asked = ["dlq", "ls", "--kafka", "127.0.0.1:9092"]
+    done = subprocess.run(
+        [sys.executable, "-c", absent, *asked], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("vitrine: kafka: needs the extra `kafka`")

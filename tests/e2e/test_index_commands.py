@@ -100,7 +100,8 @@ def test_a_collection_takes_old_manifests_and_a_rollback_to_one_is_refused(
     states = {line["version"]: line["state"] for line in _manifests(folder)}
     assert [states[version] for version in (1, 2)] == ["rollback until next gc"] * 2
     assert _asked(folder, "gc")["manifests"] == 2
-    assert {line["version"] for line in _manifests(folder)} == states.keys() - {1, 2}
+    # A heartbeat may have added one meanwhile.
+    assert states.keys() - {line["version"] for line in _manifests(folder)} == {1, 2}
     done = vitrine("index", "rollback", PARTITION, "1", "--folder", folder)
     assert (done.returncode, done.stderr) == (1, "vitrine: version: there is no manifest 1 of partition 0\n")
 
@@ -109,7 +110,8 @@ def test_verify_finds_one_bit_in_a_copy_that_no_service_reads(
     folder: Path, client: VisualSearchClient, tmp_path: Path
 ) -> None:
     _asked(folder, "compact", PARTITION)
-    store = shutil.copytree(folder / "store", tmp_path / "store")
+    # What is being written meanwhile lies beside, and may be gone before it is copied.
+    store = shutil.copytree(folder / "store", tmp_path / "store", ignore=shutil.ignore_patterns("*#*", ".scratch"))
     checked = last_json(succeeded("index", "verify", "--store", store, "--json"))
     assert checked["faults"] == []
     assert checked["files"] > 0

@@ -115,6 +115,7 @@ def test_an_owner_commits_beside_it_and_never_rolls_it(partition: OnePartition, 
         owner = partition.claim()
         shards = owner.manifest.shards
         last += 1
+        assert REGISTRY.get_sample_value("vitrine_indexer_unreadable_shards", {"partition": "0"}) == 1
 
         commit(owner, version("new", last))
         with pytest.raises(CorruptShard):

@@ -11,7 +11,12 @@ from services.indexer import publish
 from services.indexer.compact import merge_rolled
 from services.indexer.publish import Publisher
 from tests.faults.one_partition import OnePartition, answered, commit, compact, roll, version
+from tests.integration.shop import Shop, all_found, eventually, indexed, metric, published, upsert
 from vitrine.shards.records import Change, LiveVersion, Tombstone
+from vitrine.stream.embedded import EmbeddedLog
+from vitrine.stream.events import Delete
+from vitrine.stream.log import REPLAYED_OFFSET, Entry
+from vitrine.v1 import indexer_pb2
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +128,27 @@ def test_a_delete_that_is_published_again_does_not_take_a_newer_product_away(par
     assert commit(owner, Tombstone("back", 1)) == 1
 
     assert answered(partition.view()) == {"back": 2}
+
+
+def test_a_withdrawn_product_that_is_put_into_the_log_again_is_counted_as_superseded_and_not_found(shop: Shop) -> None:
+    """By processes: as `vitrine dlq replay` puts it there."""
+    client, picture = shop.calls.client, shop.products[0].pictures[0]
+    [made, _] = published(client, [upsert("gone", picture), upsert("stays", picture)])
+    indexed(client, [made])
+    log = EmbeddedLog.open(shop.stack.settings.folder / "stream.sqlite", partitions=2)
+    [value] = [record.value for record in log.read(made, 1)]
+    indexed(client, published(client, [Delete("gone")]))
+    shop.calls.indexer.Roll(indexer_pb2.RollRequest(), timeout=60)
+    indexed(client, published(client, [Delete("gone")]))
+
+    indexed(client, log.append([Entry("gone", value, headers=((REPLAYED_OFFSET, b"%d" % made.offset),))]))
+    log.close()
+
+    assert all_found(client) == ["stays"]
+    assert metric(shop.stack.addresses["indexer"].http, "vitrine_indexer_superseded_events_total") == 1
+    shop.calls.indexer.Compact(indexer_pb2.CompactRequest(), timeout=60)
+    eventually(lambda: {shard.kind for part in client.status().partitions for shard in part.shards} == {"rolled"})
+    assert all_found(client) == ["stays"]
 
 
 @pytest.mark.parametrize("seed", range(6))

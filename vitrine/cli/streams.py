@@ -49,9 +49,10 @@ def options_of(text: str) -> dict[str, str]:
 def kafka_settings(servers: str, topic: str, options: str) -> KafkaSettings:
     """Checked. Raises ConfigError (`kafka…`), also where the extra is not installed."""
     try:
-        from vitrine.stream.kafka.connection import KafkaSettings
+        from vitrine.stream.kafka.connection import KafkaSettings, quieten
     except ModuleNotFoundError as error:
         raise ConfigError("kafka", "needs the extra `kafka`: pip install 'vitrine[kafka]'") from error
+    quieten()
     return KafkaSettings(servers, topic, options=options_of(options))
 
 

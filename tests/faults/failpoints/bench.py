@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 
@@ -29,6 +29,9 @@ from vitrine.stream.log import Entry, EventLog, Position, Source
 from vitrine.stream.opening import open_stream
 from vitrine.v1 import indexer_pb2
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 PARTITIONS: Final = 2
 # Commits, rolls, compactions and collections all within a second or two, so that each step is soon reached.
 INDEXER_OPTIONS: Final = (
@@ -38,6 +41,7 @@ INDEXER_OPTIONS: Final = (
 )
 
 _AGED_S: Final = ROLLBACK_S + 6 * 3600.0
+_SHOWN: Final = 5
 _RETRY_S: Final = 0.2
 _EXPIRY_MARGIN_US: Final = 100_000
 
@@ -124,7 +128,7 @@ class Bench:
         self.calls.indexer.Compact(indexer_pb2.CompactRequest(), timeout=timeout_s)
 
     def check(self, *histories: History) -> None:
-        """Fails unless exactly what they make, of all that were written, is found."""
+        """Fails unless exactly what they make, of all that were written, is found, and says what differs."""
         self.settle()
         settled_us = max(history.settled_us for history in self.histories) + _EXPIRY_MARGIN_US
         time.sleep(max(0, settled_us - time.time_ns() // 1_000) / 1e6)
@@ -133,30 +137,23 @@ class Bench:
             client = self.calls.client
             answer = client.search(vector=ANY_VECTOR, k=10_000, exact=exact, require_complete=True)
             for history in histories:
-                _compare_hits([hit for hit in answer.hits if history.holds(hit.product_id)], history.expected())
-            assert answer.coverage.rows_searched == rows
+                hits = [hit for hit in answer.hits if history.holds(hit.product_id)]
+                _compare_hits(f"search, exact {exact}", hits, history.expected())
+            assert answer.coverage.rows_searched == rows, f"{answer.coverage.rows_searched} rows searched, not {rows}"
         refusals = self.calls.client.refusals()
         for history in histories:
-            self._compare_products(history)
-            self._compare_letters(history, refusals)
+            products = {product_id: self._product(product_id) for product_id in history.product_ids}
+            _compare("products", {name: found for name, found in products.items() if found}, history.expected())
+            self._compare_letters(history, [letter for letter in refusals if history.holds(letter.product_id)])
 
-    def _compare_products(self, history: History) -> None:
-        expected = history.expected()
-        for product_id in history.product_ids:
-            assert self._product(product_id) == expected.get(product_id), product_id
-
-    def _compare_letters(self, history: History, refusals: Sequence[Refusal]) -> None:
-        found = {
-            letter.position: (letter.product_id, letter.partly_indexed)
-            for letter in refusals
-            if history.holds(letter.product_id)
-        }
-        assert found.items() >= history.letters.items()
-        others = [letter for position, letter in found.items() if position not in history.letters]
-        # Of what was sent twice, the first may have come in without a word.
-        assert not others or self.patience_s
-        assert set(others) <= set(history.letters.values())
-        assert len(refusals) == len({letter.position for letter in refusals})
+    def _compare_letters(self, history: History, letters: Sequence[Refusal]) -> None:
+        found = {letter.position: (letter.product_id, letter.partly_indexed) for letter in letters}
+        assert len(found) == len(letters), "a dead letter is there twice"
+        if self.patience_s:
+            # Of what was sent twice, the first may have come in without a word.
+            known = set(history.letters.values())
+            found = {place: it for place, it in found.items() if place in history.letters or it not in known}
+        _compare("dead letters", found, history.letters)
 
     def _positions(self, writes: Sequence[Write]) -> list[Position]:
         """Where a group of writes of one route has come to stand."""
@@ -223,12 +220,19 @@ def _make_topics(kafka: str, topic: str) -> None:
     create_topics(KafkaSettings(kafka, topic), PARTITIONS, replication_factor=1)
 
 
-def _compare_hits(hits: Sequence[Hit], expected: Mapping[str, Expected]) -> None:
-    assert sorted(hit.product_id for hit in hits) == sorted(expected)
+def _compare_hits(what: str, hits: Sequence[Hit], expected: Mapping[str, Expected]) -> None:
+    assert len(hits) == len({hit.product_id for hit in hits}), f"{what}: a product is there twice"
+    found = {hit.product_id: (hit.category, hit.attributes, hit.live) for hit in hits}
+    wanted = {name: (product.category, product.attributes, product.live) for name, product in expected.items()}
+    _compare(what, found, wanted)
     for hit in hits:
-        product = expected[hit.product_id]
-        assert (hit.category, hit.attributes, hit.live) == (product.category, product.attributes, product.live)
-        assert product.images.get(hit.image_id) == hit.sha256, hit.product_id
+        assert expected[hit.product_id].images.get(hit.image_id) == hit.sha256, f"{what}: {hit} is no image of it"
+
+
+def _compare(what: str, found: Mapping[Key, Value], expected: Mapping[Key, Value]) -> None:
+    differing = [key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)]
+    shown = [f"{key}: found {found.get(key)}, expected {expected.get(key)}" for key in differing[:_SHOWN]]
+    assert not differing, "\n  ".join([f"{what}: {len(differing)} of {len(expected)} differ", *shown])
 
 
 def _route(write: Write) -> type:

@@ -31,8 +31,8 @@ TURNS: Final = {"claim": (1, 2), "read": (4, 12), "roll": (1, 2), "compact": (1,
 OTHER_TURNS: Final = (1, 4)
 # Which points fail together, in four processes: of those that hold the same batch back only one shows in the log.
 ROUNDS: Final = (
-    ("read.before", "fetch.before", "build.before", "publish.after", "commit.before", "gc.after"),
-    ("read.after", "fetch.after", "write.before", "claim.before", "compact.after"),
+    ("read.after", "fetch.before", "build.before", "publish.after", "commit.before", "gc.after"),
+    ("read.before", "fetch.after", "write.before", "claim.before", "compact.after"),
     ("embed.before", "build.after", "write.after", "claim.after", "roll.before", "gc.before"),
     ("embed.after", "publish.before", "commit.after", "roll.after", "compact.before"),
 )
@@ -123,6 +123,10 @@ def test_a_step_that_fails_once_is_tried_again(bench: Bench, together: tuple[str
     bench.write(history, 10)
     bench.check(history)
     assert bench.ended("indexer") is None
+
+
+def test_every_point_fails_in_one_of_the_rounds() -> None:
+    assert sorted(point for names in ROUNDS for point in names) == sorted(failpoints.NAMES)
 
 
 def test_nothing_comes_back_after_a_roll_a_compaction_and_a_restart(bench: Bench, seed: int) -> None:

@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -27,18 +27,18 @@ from vitrine.cli.bench.load import EMBED_METHOD, run_load
 from vitrine.cli.bench.machine import machine
 from vitrine.cli.bench.stack import bench_stack, catalogue_of
 from vitrine.cli.stack import Stack
+from vitrine.cli.streams import kafka_settings
 from vitrine.client import VisualSearchClient
 from vitrine.index.pictures import Pictures
 from vitrine.index.settings import DEFAULT_INDEX
 from vitrine.index.store import Store
 from vitrine.stream import codec
 from vitrine.stream.events import ImageRef, LiveUpdate, Upsert
-from vitrine.stream.kafka.connection import KafkaSettings
-from vitrine.stream.kafka.log import KafkaLog
-from vitrine.stream.kafka.topics import create_topics
 from vitrine.stream.log import Entry, Position, Stream
-from vitrine.stream.opening import DEFAULT_GROUP
 from vitrine.v1 import embedder_pb2
+
+if TYPE_CHECKING:
+    from vitrine.stream.kafka.log import KafkaLog
 
 EVENTS_PER_S: Final = 100
 # As the indexer asks by default.
@@ -62,7 +62,10 @@ def bench_stream(
     store: Annotated[str, typer.Option(help="object store instead of a folder: s3://, gs://, az://")] = "",
 ) -> None:
     """Ingest, live updates, freshness, memory and store requests through a Kafka broker."""
-    settings = KafkaSettings(kafka, f"bench.{uuid.uuid4().hex[:8]}", DEFAULT_GROUP)
+    settings = kafka_settings(kafka, f"bench.{uuid.uuid4().hex[:8]}", "")
+    from vitrine.stream.kafka.log import KafkaLog
+    from vitrine.stream.kafka.topics import create_topics
+
     create_topics(settings, 1, 1)
     options = ("--kafka", kafka, "--kafka-topic", settings.topic)
     with closing(KafkaLog.open(settings, 1)) as log, bench_stack(model, 1, options, store) as (stack, folder):
