@@ -58,10 +58,12 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServicer):
         self, request: pb.ListDeadLettersRequest, context: Context
     ) -> AsyncIterator[pb.DeadLetter]:
         self._directory.get(request.index)
-        since = {place.partition: place.offset for place in request.since}
+        since = {
+            (place.partition, place.stream): place.offset for place in map(codec.position_from_message, request.since)
+        }
         for letter in await asyncio.to_thread(self._log.dead_letters):
             position = letter.record.position
-            if since and position.offset < since.get(position.partition, position.offset + 1):
+            if since and position.offset < since.get((position.partition, position.stream), position.offset + 1):
                 continue
             yield pb.DeadLetter(
                 position=codec.position_message(position),

@@ -32,7 +32,7 @@ from vitrine.v1 import indexer_pb2_grpc
 async def build(chosen: IndexerSettings) -> server.Service:
     store = Store.open(chosen.store)
     StoreRequests("indexer", store.requests)
-    member = Membership(chosen.kafka_group, chosen.kafka_group_instance_id, chosen.kafka_session_timeout_s)
+    member = Membership(chosen.group, chosen.kafka_group_instance_id, chosen.kafka_session_timeout_s)
     log = await asyncio.to_thread(open_log, chosen, member)
     fetcher = UriFetcher(chosen.uri_allow, chosen.uri_timeout_s, allow_private=chosen.uri_allow_private)
     embedder = EmbedderClient(internal_channel(chosen.embedder), chosen.embed_calls, chosen.embed_call_images)

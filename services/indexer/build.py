@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from services.indexer.source import MAX_AHEAD_US
 from vitrine.runtime import failpoints
 from vitrine.runtime.errors import StoreUnavailable
 from vitrine.shards.build import write_fresh
@@ -43,9 +44,16 @@ def build_fresh(changes: Sequence[Change], live: Sequence[LiveVersion], dim: int
 def merge_fresh(shards: Sequence[Shard], model_id: str, reaches_oldest: bool, scratch: Path) -> Path:
     """Writes one fresh shard with what is alive of the newest `shards` of a partition, oldest first."""
     dim = shards[0].facts.dim
-    snapshot = Snapshot.of(shards, dim, time.time_ns() // 1_000)
+    snapshot = Snapshot.of(shards, dim, surely_expired_us())
     table = merged_table(snapshot.shards, reaches_oldest)
     return whole(lambda draft: write_fresh(table, model_id, draft), scratch)
+
+
+def surely_expired_us() -> int:
+    """Rows that expired before this moment are dropped for good. Those that did since may not have: the clock here may
+    be ahead. Searchers hide them all the same.
+    """
+    return time.time_ns() // 1_000 - MAX_AHEAD_US
 
 
 def whole(write: Callable[[Path], Path], scratch: Path) -> Path:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.indexer.build import whole
+from services.indexer.build import surely_expired_us, whole
 from vitrine.index.manifest import ShardEntry
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.cores import one_blas_thread
@@ -106,7 +106,7 @@ def merge_rolled(
     """What `build_rolled` does, in this process. Blocks. Raises CorruptShard, StoreUnavailable."""
     one_blas_thread()
     shards = [Shard.open(folder) for folder in folders]
-    run = Snapshot.of(shards, index.dim, time.time_ns() // 1_000).shards[:run_length]
+    run = Snapshot.of(shards, index.dim, surely_expired_us()).shards[:run_length]
     table = merged_table(run, reaches_oldest)
     settings = TreeSettings(recall_target=index.recall_target)
     return whole(lambda draft: write_rolled(table, index.model_id, draft, settings), scratch)

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeVar
 
@@ -173,7 +174,8 @@ class Embedding:
     def _store_thumbnail(self, picture: _Picture) -> None:
         """Runs in a thread."""
         if not self._pictures.has_thumbnail(picture.sha256):
-            self._pictures.put_thumbnail(picture.sha256, images.thumbnail(picture.data))
+            with suppress(BadImage):  # the embedder could read it: the product is found, without a small picture
+                self._pictures.put_thumbnail(picture.sha256, images.thumbnail(picture.data))
 
 
 def _vectors_kept(version: ProductVersion | None) -> dict[bytes, Vectors]:

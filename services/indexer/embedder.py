@@ -10,10 +10,10 @@ import grpc
 import grpc.aio
 
 from vitrine.runtime import failpoints
-from vitrine.runtime.errors import ModelMismatch, Unavailable
+from vitrine.runtime.errors import InvalidArgument, ModelMismatch, Unavailable
 from vitrine.v1 import embedder_pb2 as pb
 from vitrine.v1 import embedder_pb2_grpc
-from vitrine.vectors import Vectors, rows_from_wire
+from vitrine.vectors import Vectors, from_wire, rows_from_wire
 
 CALL_TIMEOUT_S: Final = 30.0
 MAX_CALL_BYTES: Final = 8 * 1024 * 1024
@@ -68,11 +68,21 @@ class EmbedderClient:
     def _answers(self, results: Sequence[pb.EmbedResult]) -> list[Vectors | str]:
         """All vectors of a call are checked and read as one matrix: one by one it would take a tenth of the indexer."""
         good = [result.embedding.vector for result in results if result.HasField("embedding")]
-        rows = iter(rows_from_wire(good, self.dim))
+        try:
+            rows: Iterator[Vectors | str] = iter(rows_from_wire(good, self.dim))
+        except InvalidArgument:
+            rows = map(self._row, good)
         return [
             next(rows) if result.HasField("embedding") else str(result.error.message).split(".", 1)[1]
             for result in results
         ]
+
+    def _row(self, wire: bytes) -> Vectors | str:
+        """One whose vector has no direction, or is no vector, is refused; the others of its call are not."""
+        try:
+            return from_wire(wire, self.dim)
+        except InvalidArgument as error:
+            return f"its {error}"
 
     def _chunks(self, pictures: Sequence[bytes]) -> Iterator[list[bytes]]:
         chunk: list[bytes] = []

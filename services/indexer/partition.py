@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from services.indexer import metrics
@@ -19,6 +20,7 @@ from vitrine.runtime.errors import (
     ConfigError,
     CorruptManifest,
     CorruptShard,
+    FailedPrecondition,
     Fenced,
     InvalidArgument,
     StreamGap,
@@ -27,7 +29,7 @@ from vitrine.runtime.errors import (
 from vitrine.runtime.logs import logger
 from vitrine.shards.records import Change, LiveVersion, ProductVersion, Tombstone
 from vitrine.stream.events import Upsert
-from vitrine.stream.log import EventLog, Position, Source, Stream
+from vitrine.stream.log import DeadLetter, EventLog, Position, Source, Stream
 
 Claim = Callable[[Offsets | None], Publisher]
 """Takes the partition, if need be at other offsets than its manifest's. Blocks."""
@@ -36,6 +38,8 @@ RUNNING: Final = "running"
 CLAIMING: Final = "waiting: is being claimed"
 
 _RETRY_S: Final = 0.5
+# How long a commit waits to be told where the log ends.
+_LOOK_S: Final = 0.25
 _IDLE_S: Final = 0.1
 # Batches that are fetched and embedded at once: while one is at the GPU the next is fetched.
 _BATCHES_UNDER_WAY: Final = 2
@@ -65,16 +69,21 @@ class Partition:
         self._embedding = embedding
         self._settings = settings
         self._trouble = CLAIMING
-        self._waiting_for = ""
         self._pending = Pending()
         # Grows when what is under way must not count any more: after a rollback, offsets are read anew.
         self._reading = 0
+        self._batches = 0
+        self._embeddings = 0
         self._under_way: asyncio.Queue[tuple[asyncio.Task[list[Outcome]], int, int]] = asyncio.Queue(_BATCHES_UNDER_WAY)
         self._last_commit_s = 0.0
         self._something = asyncio.Event()
         self._committed = asyncio.Event()
         self._commit_lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._looking: asyncio.Task[None] | None = None
+        self._letters_put: set[Position] = set()
+        self._waits: dict[int, str] = {}
+        self._stopped = False
 
     # ---- life
 
@@ -83,6 +92,7 @@ class Partition:
 
     async def stop(self) -> None:
         """Gives the partition up: waits for a commit that is under way, drops the rest, which another will read."""
+        self._stopped = True
         async with self._commit_lock:
             self.halted = self.halted or "given up"
         for task in self._tasks:
@@ -94,6 +104,10 @@ class Partition:
         for gauge in gauges:
             with suppress(KeyError):
                 gauge.remove(self.number)
+        for gauge in (metrics.LAG, metrics.NEXT_OFFSET):
+            for stream in Stream:
+                with suppress(KeyError):
+                    gauge.remove(self.number, stream)
 
     def failed(self) -> BaseException | None:
         """What ended its work, if anything did that should not have."""
@@ -112,7 +126,7 @@ class Partition:
             return self.halted
         if self.publisher is not None and self.publisher.manifest.paused:
             return f"paused: {self.publisher.manifest.paused}"
-        waiting = self._trouble or self._waiting_for
+        waiting = self._trouble or next(iter(self._waits.values()), "")
         return f"waiting: {waiting}" if waiting else RUNNING
 
     @property
@@ -135,10 +149,18 @@ class Partition:
         offsets = offsets_of(self.owned.manifest)
         return [Position(self.number, offset, stream) for stream, offset in offsets.items()]
 
-    def sought(self) -> None:
-        """The log reads on from the manifest's offsets: what comes now is pending."""
+    @property
+    def reading(self) -> int:
+        """Another number whenever it must be sought anew."""
+        return self._reading
+
+    def sought(self, reading: int) -> bool:
+        """The log reads on from the manifest's offsets: what comes now is pending. False if they have changed since."""
+        if reading != self._reading:
+            return False
         self._pending.begin(self.owned.manifest)
         self.to_seek = False
+        return True
 
     def paused_sources(self) -> set[Source]:
         """What to read nothing of now: there is no room for it, or it is not read at all."""
@@ -159,6 +181,7 @@ class Partition:
                 self._something.set()
         elif incoming:
             self._under_way.put_nowait((asyncio.create_task(self._embedded(incoming)), reached, self._reading))
+            self._batches += 1
         elif progress.polled == progress.reached:
             # Nothing is under way: what was passed over held no events.
             self._pending.add(stream, [], reached)
@@ -189,9 +212,18 @@ class Partition:
         metrics.PAUSED.labels(self.number).set(1)
         logger().warning("rolled back", partition=self.number, version=version)
 
+    async def pause(self, error: StreamGap) -> None:
+        """Halts, and has the manifest say so: what the log has forgotten it may not tell of again after a restart."""
+        self.halt(error)
+        with suppress(Unavailable, Fenced, CorruptManifest):
+            await asyncio.to_thread(self.owned.pause, str(error))
+
     async def resume(self, skip_to: int | None, skip_live_to: int | None) -> None:
         """Ends a pause or a halt. Raises InvalidArgument, ConfigError, Fenced, StoreUnavailable, StreamGap."""
         async with self._commit_lock:
+            if self._stopped or not (self.halted or (self.publisher and self.publisher.manifest.paused)):
+                raise FailedPrecondition(f"partition {self.number} is neither paused nor halted here")
+            await asyncio.to_thread(self._check_log, skip_to, skip_live_to)
             if self.publisher is None or self.halted:
                 both = skip_to is not None and skip_live_to is not None
                 if self.publisher is None and not both:
@@ -205,6 +237,18 @@ class Partition:
             self._trouble = ""
         self._show_running()
         logger().warning("resumed", partition=self.number, skip_to=skip_to, skip_live_to=skip_live_to)
+
+    def _check_log(self, skip_to: int | None, skip_live_to: int | None) -> None:
+        """Blocks. Raises FailedPrecondition, InvalidArgument, Unavailable."""
+        try:
+            self._log.check()
+        except StreamGap as error:
+            raise FailedPrecondition(f"{error}; restart the indexer, then say where to go on in the new one") from error
+        catalogue, live = (Source(self.number, stream) for stream in (Stream.CATALOGUE, Stream.LIVE))
+        ends = self._log.end_offsets([catalogue, live])
+        for field, offset, source in (("skip_to", skip_to, catalogue), ("skip_live_to", skip_live_to, live)):
+            if offset is not None and offset > ends[source]:
+                raise InvalidArgument(field, f"{offset} lies beyond the end of the log, {ends[source]}")
 
     # ---- its work
 
@@ -239,7 +283,8 @@ class Partition:
     async def _embedded(self, incoming: Sequence[Incoming]) -> list[Outcome]:
         changed = [entry.event.product_id for entry in incoming if isinstance(entry.event, Upsert)]
         known: Mapping[str, ProductVersion] = await asyncio.to_thread(self.owned.known, changed)
-        return await self._embedding.outcomes(incoming, known, self._wait)
+        self._embeddings += 1
+        return await self._embedding.outcomes(incoming, known, partial(self._wait, self._embeddings))
 
     async def _collect_embedded(self) -> None:
         """Batches are embedded beside each other and become pending in the order they were read."""
@@ -249,8 +294,11 @@ class Partition:
             while not self._pending.has_room(Stream.CATALOGUE):
                 self._committed.clear()
                 await self._committed.wait()
+            self._batches -= 1
             if reading == self._reading:
-                self._pending.add(Stream.CATALOGUE, outcomes, reached)
+                # Behind the last of them lies what held no events: it has been passed over too.
+                polled = self._pending.progress[Stream.CATALOGUE].polled
+                self._pending.add(Stream.CATALOGUE, outcomes, reached if self._batches else max(reached, polled))
                 self._something.set()
 
     async def _until_due(self) -> None:
@@ -264,11 +312,21 @@ class Partition:
         self._something.clear()
 
     async def _look_at_ends(self) -> None:
-        """A stream that has nothing more is in the index up to now, not only up to its last event."""
+        """A stream that has nothing more is in the index up to now, not only up to its last event.
+
+        A log that does not answer at once is not waited for: commits go on.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._surveyed_now())
+        await asyncio.wait([self._looking], timeout=_LOOK_S)
+
+    async def _surveyed_now(self) -> None:
         sources = [Source(self.number, stream) for stream in Stream]
-        asked_us = time.time_ns() // 1_000
+        asked_us, reading = time.time_ns() // 1_000, self._reading
         with suppress(Unavailable):  # said by the pipeline's survey
-            self.surveyed(await asyncio.to_thread(self._log.end_offsets, sources), asked_us)
+            ends = await asyncio.to_thread(self._log.end_offsets, sources)
+            if reading == self._reading and self.is_read:
+                self.surveyed(ends, asked_us)
 
     async def _commit(self) -> None:
         await self._look_at_ends()
@@ -278,8 +336,7 @@ class Partition:
         try:
             with metrics.COMMIT_SECONDS.time():
                 # The offset moves only after what it passes over is safe with the dead letters.
-                if taken.dead_letters:
-                    await asyncio.to_thread(self._log.put_dead_letters, taken.dead_letters)
+                await self._put_letters(taken.dead_letters)
                 superseded = await asyncio.to_thread(self.owned.commit, taken.commit)
         except (Fenced, CorruptManifest) as error:
             self.halt(error)
@@ -294,19 +351,31 @@ class Partition:
             return
         self._last_commit_s = time.monotonic()
         self._trouble = ""
+        self._letters_put.clear()
         self._committed.set()
         self._measure(taken, superseded)
+
+    async def _put_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Each once, however often the commit that waits for them is tried."""
+        new = [letter for letter in letters if letter.record.position not in self._letters_put]
+        if new:
+            await asyncio.to_thread(self._log.put_dead_letters, new)
+            self._letters_put.update(letter.record.position for letter in new)
 
     def _forget(self) -> None:
         """What was read and is not published is read again, from where the manifest says now."""
         self._reading += 1
         self.to_seek = True
 
-    def _wait(self, reason: str) -> None:
-        if reason and not self._waiting_for:
+    def _wait(self, batch: int, reason: str) -> None:
+        """What each of the batches under way waits for."""
+        if reason and not self._waits:
             logger().warning("offset held", partition=self.number, reason=reason)
-        self._waiting_for = reason
-        metrics.WAITING.labels(self.number).set(bool(reason))
+        if reason:
+            self._waits[batch] = reason
+        else:
+            self._waits.pop(batch, None)
+        metrics.WAITING.labels(self.number).set(bool(self._waits))
 
     def _show_running(self) -> None:
         metrics.RUNNING.labels(self.number).set(1)

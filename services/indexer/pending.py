@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.indexer.embed import Outcome
 from services.indexer.publish import Commit
@@ -29,6 +29,13 @@ class Progress:
     upto_us: int = 0
 
 
+class _Mark(NamedTuple):
+    """Where both streams ended, and when that was asked."""
+
+    ends: Mapping[Stream, int]
+    asked_us: int
+
+
 @dataclass(frozen=True)
 class Taken:
     """What one commit takes; put back if the commit fails."""
@@ -50,11 +57,13 @@ class Pending:
     def __init__(self) -> None:
         self.progress = {stream: Progress() for stream in Stream}
         self.synced_us = 0
+        self._mark: _Mark | None = None
         self._outcomes: dict[Stream, list[Outcome]] = {stream: [] for stream in Stream}
 
     def begin(self, manifest: Manifest) -> None:
         """Nothing is pending; both streams are read from where the manifest says."""
         self.synced_us = manifest.synced_us
+        self._mark = None
         self._outcomes = {stream: [] for stream in Stream}
         for stream, offset in offsets_of(manifest).items():
             self.progress[stream] = Progress(offset, offset, manifest.index_time_us)
@@ -71,14 +80,23 @@ class Pending:
             progress.upto_us = max(progress.upto_us, outcomes[-1].record.append_time_us)
 
     def surveyed(self, ends: Mapping[Stream, int], asked_us: int) -> bool:
-        """`ends`: where the streams ended at `asked_us`. Whether all of the log is pending or published."""
+        """`ends`: where the streams ended at `asked_us`. Whether all of the log is pending or published.
+
+        Where events never stop coming, there is no moment with all of them read. But once everything is read that was
+        there when the ends were asked for, the index had all of the log as it was then.
+        """
         for stream, progress in self.progress.items():
             if progress.reached >= ends[stream]:
                 progress.upto_us = max(progress.upto_us, asked_us)
-        complete = all(progress.reached >= ends[stream] for stream, progress in self.progress.items())
-        if complete:
+        if self._mark is None or self._reached(self._mark.ends):
+            self.synced_us = max(self.synced_us, self._mark.asked_us if self._mark else 0)
+            self._mark = _Mark(dict(ends), asked_us)
+        if complete := self._reached(ends):
             self.synced_us = max(self.synced_us, asked_us)
         return complete
+
+    def _reached(self, ends: Mapping[Stream, int]) -> bool:
+        return all(progress.reached >= ends[stream] for stream, progress in self.progress.items())
 
     def take(self, manifest: Manifest) -> Taken:
         """All of it, as the commit that comes after `manifest`."""

@@ -16,7 +16,7 @@ from services.indexer.source import Incoming, Reader
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.errors import InvalidArgument, StreamGap, Unavailable
 from vitrine.runtime.logs import logger
-from vitrine.stream.log import Consumer, EventLog, Source, Stream
+from vitrine.stream.log import Consumer, EventLog, Position, Source, Stream
 
 Result = TypeVar("Result")
 
@@ -27,6 +27,8 @@ _SURVEY_S: Final = 1.0
 _JOIN_S: Final = 30.0
 # How often it is asked whether the topics are still the same: it takes a request or two.
 _CHECK_S: Final = 10.0
+# Longer than any sequence of calls that time out: polls, seeks and the giving up of partitions.
+_HANGS_S: Final = 300.0
 
 
 class Pipeline:
@@ -50,6 +52,8 @@ class Pipeline:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._moved: dict[Source, tuple[int, float]] = {}
         self._stalled = False
+        self._told: set[Position] = set()
+        self._turned_s = time.monotonic()
         self._began_s = time.monotonic()
 
     def not_ready(self) -> str | None:
@@ -73,6 +77,7 @@ class Pipeline:
         try:
             while True:
                 try:
+                    self._turned_s = time.monotonic()
                     if consumer is None:
                         consumer = await self._called(self._log.consumer)
                     if not self._stalled:
@@ -85,15 +90,20 @@ class Pipeline:
                     logger().warning("log cannot be read", reason=str(error))
                     await asyncio.sleep(_RETRY_S)
         finally:
+            # Commits under way end before the group gives the partitions to others.
+            await self._given_up(list(self.partitions))
             if consumer is not None:
-                self._thread.submit(consumer.close)
-            self._thread.shutdown(wait=True)
+                await self._called(consumer.close)
+            self._thread.shutdown(wait=False)
 
     async def survey(self) -> None:
         """Where the log ends, whether it is still the same, and whether what is read moves; until cancelled."""
         checked_s = time.monotonic()
         while True:
             await asyncio.sleep(_SURVEY_S)
+            if time.monotonic() - self._turned_s > _HANGS_S:
+                # No new consumer helps where a call of the old one never ends: a new process does.
+                raise Unavailable(f"the log's client has not answered for {_HANGS_S:.0f} s")
             try:
                 if time.monotonic() - checked_s > _CHECK_S:
                     checked_s = time.monotonic()
@@ -121,7 +131,7 @@ class Pipeline:
         try:
             found = await self._called(reader.read, _POLL_TIMEOUT_S, read, paused)
         except StreamGap as error:
-            self._halt(error)
+            await self._halt(error)
             return
         by_source: dict[Source, list[Incoming]] = {}
         for entry in found.incoming:
@@ -131,15 +141,21 @@ class Pipeline:
             if partition.is_read:
                 partition.take(by_source.get(source, []), source.stream, reached)
         if isinstance(found.failure, StreamGap):
-            self._halt(found.failure)
+            await self._halt(found.failure)
         elif found.failure is not None:
             raise found.failure
-        published = [place for entry in self.partitions.values() if entry.is_read for place in entry.offsets()]
-        await self._called(consumer.published, published)
+        published = {place for entry in self.partitions.values() if entry.is_read for place in entry.offsets()}
+        if new := published - self._told:
+            await self._called(consumer.published, new)
+        self._told = published
 
-    def _halt(self, error: StreamGap) -> None:
+    async def _halt(self, error: StreamGap) -> None:
         for partition in self.partitions.values():
-            if error.partition in (None, partition.number):
+            if error.partition not in (None, partition.number):
+                continue
+            if error.lasting:
+                await partition.pause(error)
+            else:
                 partition.halt(error)
 
     async def _follow(self, assigned: Mapping[int, int]) -> None:
@@ -153,10 +169,11 @@ class Pipeline:
                 self.partitions[number] = partition
 
     async def _given_up(self, numbers: list[int]) -> None:
-        for number in numbers:
-            await self.partitions.pop(number).stop()
+        self._moved = {source: since for source, since in self._moved.items() if source.partition not in numbers}
+        await asyncio.gather(*(self.partitions.pop(number).stop() for number in numbers))
 
     async def _sought(self, consumer: Consumer, partition: Partition) -> None:
+        reading = partition.reading
         try:
             for place in partition.offsets():
                 await self._called(consumer.seek, place)
@@ -166,9 +183,10 @@ class Pipeline:
         except StreamGap as error:
             partition.halt(error)
             return
-        partition.sought()
-        # Before anything is read: the little that is left of a log whose deletes are gone is soon read to its end.
-        partition.surveyed(ends, asked_us)
+        # Rolled back or resumed meanwhile, it is sought again, by its new manifest.
+        if partition.sought(reading):
+            # Before anything is read: the little that is left of a log whose deletes are gone is soon read to its end.
+            partition.surveyed(ends, asked_us)
 
     async def _survey(self) -> None:
         read = {number: entry for number, entry in self.partitions.items() if entry.is_read}

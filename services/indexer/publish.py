@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from services.indexer import metrics
-from services.indexer.build import Versioned, build_fresh, merge_fresh, newest
+from services.indexer.build import Versioned, build_fresh, merge_fresh, newest, surely_expired_us
 from services.indexer.compact import DEAD_SHARE, RollRules, Run, build_rolled, chosen_run
 from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
 from vitrine.index.ownership import Offsets, PartitionOwner
@@ -62,6 +62,7 @@ class Publisher:
         self._open: dict[str, Shard] = {}
         # Guards the manifest: held while one is published, never while a roll is built.
         self._lock = threading.Lock()
+        self._collecting = threading.Lock()
         self._last_change_s = time.monotonic()
         self._oldest_fresh_s: float | None = time.monotonic() if self._fresh_count() else None
 
@@ -73,9 +74,9 @@ class Publisher:
 
         `begin_at`: where to go on in a log that is not the one it was indexed from, which is refused otherwise.
         """
-        shelf.clear_scratch()
         with failpoints.step("claim"):
             owner = PartitionOwner.claim(log, log_id, begin_at=begin_at)
+        shelf.clear_scratch()
         publisher = Publisher(index, owner, shelf, Collector(log, shelf))
         publisher.open_shards()
         return publisher
@@ -139,7 +140,7 @@ class Publisher:
 
         Raises NotFound, CorruptManifest, CorruptShard, Fenced, StoreUnavailable.
         """
-        with self._lock:
+        with self._collecting, self._lock:
             old = self._owner.manifest_at(version)
             if old is None:
                 raise NotFound(f"version: there is no manifest {version} of partition {self.manifest.partition}")
@@ -151,9 +152,16 @@ class Publisher:
                 next_live_offset=old.next_live_offset,
                 index_time_us=old.index_time_us,
                 synced_us=old.synced_us,
+                rewinds=self.manifest.rewinds + 1,
                 paused=f"rolled back to manifest {version}",
             )
+            self._survey = None
             self.open_shards()
+
+    def pause(self, reason: str) -> None:
+        """Nothing is read any more, by whoever owns the partition, until it is resumed. Blocks. Raises as `commit`."""
+        with self._lock:
+            self._owner.publish(paused=reason)
 
     def resume(self, skip_to: int | None = None, skip_live_to: int | None = None) -> None:
         """Ends a pause. What is skipped is never read. Blocks. Raises InvalidArgument, Fenced, StoreUnavailable."""
@@ -178,7 +186,9 @@ class Publisher:
 
         Raises StoreUnavailable, CorruptManifest.
         """
-        return self._collector.collect()
+        # Not while a rollback makes an older manifest current: its shards would be taken for unused ones.
+        with self._collecting:
+            return self._collector.collect(self.manifest.writer_epoch)
 
     def run_due(self, rules: RollRules, roll_now: bool, survey_now: bool) -> Run | None:
         """What should be rolled or compacted, if anything. Blocks.
@@ -207,7 +217,7 @@ class Publisher:
             return None
         known = {live.shard.facts.shard_id: live.shard for live in self._survey.shards} if self._survey else {}
         shards = [known.get(entry.shard_id) or self._opened_one(entry) for entry in entries]
-        self._survey = Snapshot.of(shards, self._index.dim, time.time_ns() // 1_000, self._survey)
+        self._survey = Snapshot.of(shards, self._index.dim, surely_expired_us(), self._survey)
         for entry, live in zip(entries, self._survey.shards, strict=True):
             if entry.kind == "rolled" and live.live_share < 1 - DEAD_SHARE and entry.rows:
                 return Run((entry,))
@@ -223,6 +233,7 @@ class Publisher:
             if place is None:
                 return 0  # a commit has merged some of it since it was chosen
             self._rolling = run
+            rewinds = self.manifest.rewinds
             entries = self.manifest.shards[place:]
         try:
             with failpoints.step("roll" if run.fresh else "compact"), self._shelf.holding(entries):
@@ -232,14 +243,15 @@ class Publisher:
                 rolled = self._put(built)
                 # Opened, which reads all of it, before it is published: no commit waits for that.
                 self._open = {**self._open, rolled.shard_id: self._shelf.open(rolled)}
-                return self._put_in_place(run, rolled)
+                return self._put_in_place(run, rolled, rewinds)
         finally:
             self._rolling = None
 
-    def _put_in_place(self, run: Run, rolled: ShardEntry) -> int:
+    def _put_in_place(self, run: Run, rolled: ShardEntry, rewinds: int) -> int:
         with self._lock:
             shards, place = self.manifest.shards, self._place_of(run)
-            if place is None:
+            # After a rollback it lacks rows: those that newer shards had hidden which are gone now.
+            if place is None or rewinds != self.manifest.rewinds:
                 return 0
             # Where everything in the run was dead and nothing older is left to hide, nothing takes its place.
             kept = (rolled,) if rolled.rows or rolled.tombstones or rolled.live_rows else ()

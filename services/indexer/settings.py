@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from vitrine.index.cache import DEFAULT_CACHE_BYTES
 from vitrine.index.settings import DEFAULT_INDEX
-from vitrine.stream.opening import DEFAULT_GROUP, StreamSettings
+from vitrine.stream.opening import StreamSettings, group_of
 
 
 class IndexerSettings(StreamSettings):
@@ -28,9 +28,9 @@ class IndexerSettings(StreamSettings):
         DEFAULT_CACHE_BYTES
     )
 
-    kafka_group: Annotated[str, Field(min_length=1, description="consumer group of this index's indexers")] = (
-        DEFAULT_GROUP
-    )
+    kafka_group: Annotated[
+        str, Field(description="consumer group of this index's indexers; empty = vitrine-indexer-INDEX")
+    ] = ""
     kafka_group_instance_id: Annotated[
         str, Field(description="this member's name across restarts, the pod's: a restart then moves no partition")
     ] = ""
@@ -60,6 +60,11 @@ class IndexerSettings(StreamSettings):
     ] = ()
     uri_allow_private: Annotated[bool, Field(description="allow URIs on private addresses")] = False
     uri_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+    @property
+    def group(self) -> str:
+        """Two indexes in one group would get half of the catalogue each."""
+        return self.kafka_group or group_of(self.index)
 
     @property
     def retention_s(self) -> float:

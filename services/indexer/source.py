@@ -69,7 +69,10 @@ class Reader:
 
 
 def judged(record: Record, index: IndexSettings, now_us: int) -> Incoming:
-    """What `record` asks for. An upsert that has expired already only hides what came before it: it is a delete."""
+    """What `record` asks for. An upsert that expired long ago only hides what came before it: it is a delete.
+
+    Long ago: an hour, since the clock here may be ahead by as much. Until then it is indexed, and expires there.
+    """
     try:
         home = partition_of(record.key, index.partitions)
         if home != record.position.partition:
@@ -79,7 +82,7 @@ def judged(record: Record, index: IndexSettings, now_us: int) -> Incoming:
         event = _decoded(record)
         if isinstance(event, Upsert):
             event = _dated(event, record, index)
-            if event.expires_at_us is not None and event.expires_at_us <= now_us:
+            if event.expires_at_us is not None and event.expires_at_us <= now_us - MAX_AHEAD_US:
                 event = Delete(event.product_id, event.event_time_us)
         return Incoming(record, event, log_offset=log_offset)
     except InvalidArgument as error:
@@ -93,12 +96,11 @@ def _decoded(record: Record) -> Event | LiveUpdate:
 
 
 def _log_offset(record: Record) -> int:
-    replayed = record.header(REPLAYED_OFFSET)
-    if replayed is None:
-        return record.position.offset
-    if not replayed.isdigit() or int(replayed) > record.position.offset:
-        raise InvalidArgument(REPLAYED_OFFSET, f"{replayed!r} is not an offset before {record.position.offset}")
-    return int(replayed)
+    replayed, offset = record.header(REPLAYED_OFFSET), record.position.offset
+    # What cannot be true the log takes for the record's own offset; here it is refused.
+    if replayed is not None and record.first_offset == offset and replayed != str(offset).encode():
+        raise InvalidArgument(REPLAYED_OFFSET, f"{replayed[:20]!r} is not an offset before {offset}")
+    return record.first_offset
 
 
 def _dated(event: Upsert, record: Record, index: IndexSettings) -> Upsert:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
 
 from services.indexer import metrics
 from services.indexer.compact import RollRules, Run
@@ -18,6 +19,11 @@ _CHECK_S: Final = 0.5
 # After a roll that failed the partition rests, longer each time: a damaged shard would be read again and again.
 _FIRST_REST_S: Final = 0.5
 _MAX_REST_S: Final = 60.0
+
+_ROLLS_AT_ONCE: Final = 2
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
 class Upkeep:
@@ -33,6 +39,8 @@ class Upkeep:
             settings.roll_age_s,
             settings.survey_interval_s,
         )
+        # Of their own: a roll takes minutes, and what commits must never wait for a thread.
+        self._threads = ThreadPoolExecutor(_ROLLS_AT_ONCE, thread_name_prefix="roll")
         self._rest_s: dict[int, float] = {}
         self._rests_until_s: dict[int, float] = {}
 
@@ -79,14 +87,17 @@ class Upkeep:
         rolled, first = 0, True
         async with partition.rolling:
             while True:
+                publisher = partition.owned
                 try:
-                    run = await asyncio.to_thread(next_run, first)
+                    run = await self._in_thread(next_run, first)
                     if run is None:
                         self._rest_s.pop(partition.number, None)
                         break
-                    rolled += await asyncio.to_thread(partition.owned.roll, run)
+                    rolled += await self._in_thread(publisher.roll, run)
                 except (Fenced, CorruptManifest) as error:
-                    partition.halt(error)
+                    # One that was resumed meanwhile has been claimed anew: only its old self has lost it.
+                    if partition.publisher is publisher:
+                        partition.halt(error)
                     break
                 except (Unavailable, CorruptShard) as error:
                     logger().error("roll failed, to be tried again", partition=partition.number, reason=str(error))
@@ -95,6 +106,9 @@ class Upkeep:
                     break
                 first = False
         return rolled
+
+    async def _in_thread(self, call: Callable[[Given], Result], argument: Given) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, argument)
 
     def _rest(self, number: int) -> None:
         rest_s = self._rest_s.get(number, _FIRST_REST_S)

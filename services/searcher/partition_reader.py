@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -41,6 +42,7 @@ class PartitionReader:
         self._open: dict[str, Shard] = {}
         self._refused: set[str] = set()
         self._away = ""
+        self._expiring = threading.Lock()
 
     def refresh(self) -> bool:
         """Looks for a newer manifest and opens it. Blocks. True if the view was replaced.
@@ -85,11 +87,14 @@ class PartitionReader:
         started = time.perf_counter()
         with self._shelf.holding(found.shards):
             shards = [self._shard(entry) for entry in found.shards]
-            previous = self.view.snapshot if self.view else None
+            # What a rollback has taken back may have hidden rows: they are looked at anew.
+            known = self.view if self.view and self.view.manifest.rewinds == found.rewinds else None
+            previous = known.snapshot if known else None
             snapshot = Snapshot.of(shards, self._dim, now_us(), previous)
             fewer = len(shards) < len(self._open)
             self._open = {shard.facts.shard_id: shard for shard in shards}
-            self.view, self.failure = View(found, snapshot), ""
+            with self._expiring:
+                self.view, self.failure = View(found, snapshot), ""
             self._shelf.serve(found)
         if fewer:
             return_what_is_free()
@@ -124,13 +129,20 @@ class PartitionReader:
         already = self._open.get(entry.shard_id)
         return already if already is not None else self._shelf.open(entry)
 
+    def current(self) -> View | None:
+        """The view without what has expired by now. Blocks for as long as that takes, once an expiry."""
+        view, moment_us = self.view, now_us()
+        if view is None or moment_us < view.snapshot.next_expiry_us:
+            return view
+        with self._expiring:
+            if self.view is view:
+                self.view = View(view.manifest, view.snapshot.at(moment_us))
+        return self.view
+
     def _expire(self) -> bool:
-        if self.view is None:
+        before = self.view
+        if self.current() is before:
             return False
-        snapshot = self.view.snapshot.at(now_us())
-        if snapshot is self.view.snapshot:
-            return False
-        self.view = View(self.view.manifest, snapshot)
         self._measure()
         return True
 

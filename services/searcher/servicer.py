@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from services.searcher import metrics
-from services.searcher.shard_set import ShardSet, View
+from services.searcher.partition_reader import View, now_us
+from services.searcher.shard_set import ShardSet
 from services.searcher.workers import Workers
 from vitrine.attributes import Attributes
 from vitrine.index.settings import IndexSettings
@@ -55,7 +56,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         wanted = request.partitions or self._shard_set.partitions
         views, failures = await self._views(wanted, request.at_least, index, context)
         response.failures.extend(failures)
-        await self._workers.run(partial(_search, views, queries, response))
+        await self._workers.run(partial(self._search, list(views), queries, response))
         return response
 
     async def GetProducts(self, request: pb.GetProductsRequest, context: Context) -> pb.GetProductsResponse:
@@ -68,7 +69,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         response.failures.extend(failures)
         for product_id, partition in homes.items():
             version = views[partition].snapshot.product(product_id) if partition in views else None
-            if version is not None:
+            if version is not None and not (version.expires_at_us and version.expires_at_us <= now_us()):
                 live = views[partition].snapshot.live_attributes(product_id)
                 response.products.append(_product(version, live, partition, request.with_vectors))
         return response
@@ -86,6 +87,11 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
                 if reason := self._shard_set.failure(partition):
                     response.failures.add(partition=partition, reason=reason)
         return response
+
+    def _search(self, partitions: Sequence[int], queries: Sequence[Query], response: pb.SearcherSearchResponse) -> None:
+        """Fills `response` from the partitions' newest views. Runs in a thread: what has expired is taken out here."""
+        found = {partition: self._shard_set.current(partition) for partition in partitions}
+        _fill({partition: view for partition, view in found.items() if isinstance(view, View)}, queries, response)
 
     def _index(self, name: str) -> IndexSettings:
         index = self._shard_set.index
@@ -151,7 +157,7 @@ def _queries(messages: Sequence[pb.VectorQuery], dim: int) -> list[Query]:
     return queries
 
 
-def _search(views: dict[int, View], queries: Sequence[Query], response: pb.SearcherSearchResponse) -> None:
+def _fill(views: dict[int, View], queries: Sequence[Query], response: pb.SearcherSearchResponse) -> None:
     """Fills `response` from every view. Runs in a thread."""
     with metrics.SEARCH_SECONDS.labels("exact" if any(query.exact for query in queries) else "tree").time():
         for query in queries:

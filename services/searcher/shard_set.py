@@ -8,7 +8,7 @@ from typing import Final
 
 from services.searcher import metrics
 from services.searcher.index_source import IndexSource
-from services.searcher.partition_reader import NOT_READ, PartitionReader, View, now_us
+from services.searcher.partition_reader import NOT_READ, PartitionReader, View
 from services.searcher.settings import SearcherSettings
 from vitrine.index.cache import ShardCache
 from vitrine.index.manifest import ManifestLog
@@ -44,11 +44,14 @@ class ShardSet:
         reader = self._readers.get(partition)
         if reader is None:
             return "not served here"
-        view = reader.view
-        if view is None:
-            return reader.failure
-        snapshot = view.snapshot.at(now_us())
-        return view if snapshot is view.snapshot else View(view.manifest, snapshot)
+        return reader.view or reader.failure
+
+    def current(self, partition: int) -> View | str:
+        """The same, without what has expired by now. Blocks: for threads that search."""
+        reader = self._readers.get(partition)
+        if reader is None:
+            return "not served here"
+        return reader.current() or reader.failure
 
     def failure(self, partition: int) -> str:
         """Why the partition's newest manifest is not served; empty if it is."""

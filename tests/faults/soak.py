@@ -132,7 +132,7 @@ class Soak:
             if number % _TIDY_EVERY_ROUNDS == 0:
                 bench.tidy_up()
                 bench.restart("searcher")
-            bench.check(*bench.histories[-_KEPT_ROUNDS - 1 :])
+            bench.check(*bench.histories[-_KEPT_ROUNDS - 2 :])
             print(f"round {number}: {len(history.product_ids)} products, killed {', '.join(killed)}: sound", flush=True)
             if number > _KEPT_ROUNDS:
                 old = bench.histories[-_KEPT_ROUNDS - 1]

@@ -54,7 +54,8 @@ def test_a_broker_killed_while_it_is_read_costs_no_event_and_repeats_none(shop: 
     unread = PRODUCTS - next_offset(shop)
     assert unread > 0, "all had been read before the kill"
     time.sleep(2 * SESSION_S)  # long enough to be taken for dead by a broker that remembers
-    # What is indexed is answered all the while.
+    # What is indexed is answered all the while, and so is who asks how things are.
+    assert len(states(shop)) == 2
     assert client.search(product_id=name(0)).coverage.complete
     broker.start()
 

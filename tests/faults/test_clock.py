@@ -1,8 +1,8 @@
 """An indexer whose clock is an hour off.
 
-It may change when something expires, by that hour, and the times that are shown. It never changes which version of a
-product is the newest, who owns a partition, what is read next, or what is collected: offsets, numbers and the store's
-own clock decide those.
+It may change the times that are shown, and for how long what has expired takes room. It never changes which version of
+a product is the newest, who owns a partition, what is read next, what is collected or what is answered: offsets,
+numbers, the log's and the store's own clocks decide those, and each searcher's clock hides what has expired.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vitrine.index.retention import GRACE_S, ROLLBACK_S
 from vitrine.runtime.errors import Fenced
 from vitrine.shards.records import Tombstone
 from vitrine.stream import codec
-from vitrine.stream.events import Delete, ImageRef, Upsert
+from vitrine.stream.events import ImageRef, Upsert
 from vitrine.stream.log import Position, Record
 from vitrine.stream.partitioning import partition_of
 
@@ -132,31 +132,26 @@ def test_an_event_is_dated_by_the_log_and_not_by_the_indexer(
     assert far.refused.startswith("event_time: ")
 
 
-def test_an_hour_ahead_may_take_what_expires_within_the_hour_and_nothing_else(
-    partition: OnePartition, clock: Clock
+@off_by_an_hour
+def test_nothing_is_dropped_or_kept_that_an_hour_more_or_less_would_decide(
+    partition: OnePartition, clock: Clock, ahead_us: int
 ) -> None:
     owner = _owner_of_what_expires(partition, clock)
+    clock.ahead_us = ahead_us
+
+    compact(owner)
+
+    assert answered(partition.view(clock.true_us)) == {"in half an hour": 1, "in two hours": 2, "never": 3}
+    assert answered(partition.view(clock.true_us + HOUR_US)) == {"in two hours": 2, "never": 3}
+
+
+def test_an_event_that_expires_within_the_hour_is_indexed_by_a_clock_that_is_an_hour_ahead(
+    partition: OnePartition, clock: Clock
+) -> None:
+    record = _record(clock.true_us, expires_us=clock.true_us + HOUR_US // 2)
     clock.ahead_us = HOUR_US
 
-    compact(owner)
-
-    assert answered(partition.view(clock.true_us)) == {"in two hours": 2, "never": 3}
-    taken = judged(_record(clock.true_us, expires_us=clock.true_us + HOUR_US // 2), partition.index, _shown_us(clock))
-    assert isinstance(taken.event, Delete)
-
-
-def test_an_hour_behind_may_keep_what_has_expired_within_the_hour_but_it_is_not_found(
-    partition: OnePartition, clock: Clock
-) -> None:
-    owner = _owner_of_what_expires(partition, clock)
-    clock.ahead_us = -HOUR_US
-
-    compact(owner)
-
-    assert owner.manifest.shards[0].rows == 4
-    assert answered(partition.view(clock.true_us)) == {"in half an hour": 1, "in two hours": 2, "never": 3}
-    in_an_hour_us = clock.true_us + HOUR_US
-    assert answered(partition.view(in_an_hour_us)) == {"in two hours": 2, "never": 3}
+    assert isinstance(judged(record, partition.index, clock.time_ns() // 1_000).event, Upsert)
 
 
 @off_by_an_hour
@@ -184,10 +179,6 @@ def _owner_of_what_expires(partition: OnePartition, clock: Clock) -> Publisher:
 def _record(appended_us: int, happened_us: int | None = None, expires_us: int | None = None) -> Record:
     event = Upsert("p", (ImageRef("0", sha256=bytes(32)),), "", {}, happened_us, expires_us)
     return Record(Position(partition_of("p", 2), 0), "p", codec.encode(event), appended_us)
-
-
-def _shown_us(clock: Clock) -> int:
-    return clock.time_ns() // 1_000
 
 
 def _age(folder: Path, by_s: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 from services.indexer import publish
 from services.indexer.compact import merge_rolled
 from services.indexer.publish import Publisher
-from services.indexer.source import judged
+from services.indexer.source import MAX_AHEAD_US, judged
 from tests.faults.one_partition import OnePartition, answered, commit, compact, roll, version
 from vitrine.shards.records import ProductVersion
 from vitrine.stream import codec
@@ -24,6 +24,8 @@ NOW_US = 1_800_000_000_000_000
 # The newer version says that it happened 89 days ago: it expires tomorrow, the older one in 90 days.
 BACKDATED_US = NOW_US - 89 * DAY_US
 TOMORROW_US = NOW_US + DAY_US + 1
+# When an indexer drops it for good, whatever its clock.
+DROPPED_US = TOMORROW_US + MAX_AHEAD_US
 
 
 class Clock:
@@ -78,26 +80,25 @@ def test_a_product_is_found_until_its_retention_ends(partition: OnePartition, cl
     assert answered(partition.view(TOMORROW_US)) == {"other": 1, "another": 3}
 
 
-@pytest.mark.parametrize("when", ["before it expires", "after it has expired"])
+@pytest.mark.parametrize("when", ["before it expires", "just after", "after it is dropped"])
 @pytest.mark.parametrize("what", ["the newer shard", "all shards"])
 def test_an_older_version_stays_hidden_when_the_newer_one_expires(
     partition: OnePartition, clock: Clock, when: str, what: str
 ) -> None:
     owner = owner_of_both(partition)
-    if when == "after it has expired":
-        clock.now_us = TOMORROW_US
+    clock.now_us = {"just after": TOMORROW_US, "after it is dropped": DROPPED_US}.get(when, NOW_US)
 
     roll(owner, 1 if what == "the newer shard" else 0)
 
     assert answered(partition.view(TOMORROW_US)) == {"other": 1, "another": 3}
-    clock.now_us = TOMORROW_US
+    clock.now_us = DROPPED_US
     compact(owner)
     assert answered(partition.view(TOMORROW_US)) == {"other": 1, "another": 3}
 
 
 def test_a_newer_version_than_the_expired_one_is_found(partition: OnePartition, clock: Clock) -> None:
     owner = owner_of_both(partition)
-    clock.now_us = TOMORROW_US
+    clock.now_us = DROPPED_US
     roll(owner, 1)
 
     commit(owner, version("p", 4))
@@ -108,7 +109,7 @@ def test_a_newer_version_than_the_expired_one_is_found(partition: OnePartition, 
 
 def test_fresh_shards_merged_after_it_expired_go_on_hiding_it(partition: OnePartition, clock: Clock) -> None:
     owner = owner_of_both(partition)
-    clock.now_us = TOMORROW_US
+    clock.now_us = DROPPED_US
 
     for offset in range(4, 4 + publish.MAX_FRESH_SHARDS):
         commit(owner, version("busy", offset))

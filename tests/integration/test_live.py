@@ -266,7 +266,8 @@ def fresh_live_rows(shop: Shop) -> int:
 
 
 def images_embedded(shop: Shop) -> float:
-    return metric(shop.stack.addresses["indexer"].http, "vitrine_indexer_embedded_images_total")
+    """By the embedder's own count of what its model was given."""
+    return metric(shop.stack.addresses["embedder"].http, "vitrine_embedder_batch_images_sum")
 
 
 def work_saved(shop: Shop, reason: str) -> float:

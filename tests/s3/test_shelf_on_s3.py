@@ -54,7 +54,7 @@ def test_what_no_manifest_needs_is_collected(shelf: Shelf, store: Store, monkeyp
     for shards in ((old,), (old, new), (new,)):
         owner.publish(shards=shards)
 
-    collected = Collector(log, shelf).collect()
+    collected = Collector(log, shelf).collect(writer_epoch=99)
 
     assert collected == (3, 1)
     assert (list(log.written_s()), shelf.stored()) == ([4], [new.shard_id])

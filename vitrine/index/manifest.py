@@ -43,6 +43,7 @@ class Manifest:
     next_live_offset   the same of the live log
     index_time_us      everything appended to the log before this time is in the shards
     synced_us          when the index last had all of the log; of a new index, when it began to read
+    rewinds            grows where shards are taken back: what they had hidden may be seen again
     paused             why nothing is read until somebody says so; empty: it is not paused
     sampled_append_us  when some of the events this manifest brought were appended, so that searchers can tell how
                        long they took to be found
@@ -58,6 +59,7 @@ class Manifest:
     next_live_offset: int = 0
     index_time_us: int = 0
     synced_us: int = 0
+    rewinds: int = 0
     paused: str = ""
     sampled_append_us: tuple[int, ...] = ()
     created_us: int = 0

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from vitrine.index.manifest import Manifest, ManifestLog
 from vitrine.runtime import failpoints
-from vitrine.runtime.errors import CorruptManifest, Fenced, StreamGap
+from vitrine.runtime.errors import CorruptManifest, Fenced, StoreUnavailable, StreamGap
 
 # After a pause this long a writer lists before it publishes: probing N+1 alone could miss a newer owner whose
 # manifests have been collected meanwhile. A quarter of the hour for which collection spares manifests.
@@ -36,7 +36,7 @@ class PartitionOwner:
     def __init__(self, log: ManifestLog, manifest: Manifest) -> None:
         self._log = log
         self.manifest = manifest
-        self._last_publish_s = time.monotonic()
+        self._last_publish_s = _awake_s()
 
     @staticmethod
     def claim(
@@ -71,6 +71,8 @@ class PartitionOwner:
                 next_offset=current.next_offset if begin_at is None else begin_at.catalogue,
                 next_live_offset=current.next_live_offset if begin_at is None else begin_at.live,
                 synced_us=current.synced_us or now_us,
+                # What a damaged manifest had brought is taken back.
+                rewinds=current.rewinds + bool(damaged),
                 sampled_append_us=(),
                 created_us=now_us,
             )
@@ -91,14 +93,17 @@ class PartitionOwner:
                 written = self._log.create(wanted) or _is_mine(self._log, wanted)
             if written:
                 self.manifest = wanted
-                self._last_publish_s = time.monotonic()
+                self._last_publish_s = _awake_s()
                 return wanted
             taken = self._log.get(wanted.version)
             if taken is not None and (taken.writer_id, taken.writer_epoch) != (wanted.writer_id, wanted.writer_epoch):
                 raise Fenced(f"partition {wanted.partition}: manifest {wanted.version} was written by another owner")
             if taken is not None:
-                # One's own, by an attempt that failed after it had written: what is wanted now takes its place.
-                wanted = wanted.successor()
+                # One's own, by an attempt that failed after it had written: what is wanted now was made without it.
+                self.manifest = taken
+                raise StoreUnavailable(
+                    f"store: manifest {taken.version} was written after all; to be tried again on it"
+                )
         raise Fenced(f"partition {wanted.partition}: manifest {wanted.version} can be neither written nor read")
 
     def manifest_at(self, version: int) -> Manifest | None:
@@ -106,7 +111,7 @@ class PartitionOwner:
         return self._log.get(version)
 
     def _look_for_newer_owner(self) -> None:
-        if time.monotonic() - self._last_publish_s < LIST_AFTER_PAUSE_S:
+        if _awake_s() - self._last_publish_s < LIST_AFTER_PAUSE_S:
             return
         highest = self._log.highest()
         if highest > self.manifest.version:
@@ -118,6 +123,12 @@ def _is_mine(log: ManifestLog, manifest: Manifest) -> bool:
         return log.get(manifest.version) == manifest
     except CorruptManifest:
         return False
+
+
+def _awake_s() -> float:
+    """Seconds that go on while a machine is suspended, where the system has such a clock."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 def _now_us() -> int:

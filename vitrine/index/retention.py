@@ -8,7 +8,7 @@ from typing import Final
 from vitrine.index.manifest import ManifestLog
 from vitrine.index.shelf import Shelf
 from vitrine.runtime import failpoints
-from vitrine.runtime.errors import CorruptManifest
+from vitrine.runtime.errors import CorruptManifest, Fenced
 
 # Searchers that lag, and builds that are not published yet, use what is younger than this.
 GRACE_S: Final = 3600.0
@@ -41,26 +41,35 @@ class Collector:
         self._shelf = shelf
         self._named: dict[int, frozenset[str]] = {}
 
-    def collect(self) -> tuple[int, int]:
+    def collect(self, writer_epoch: int) -> tuple[int, int]:
         """Removes manifests, then shards that none of the others names. Returns how many of each.
 
         Nothing in use is removed: shard ids are random and never reused, and what is younger than an hour stays.
-        Raises StoreUnavailable, and CorruptManifest rather than guess what a damaged manifest names.
+        `writer_epoch`: the owner's. Raises Fenced if there is a newer one, StoreUnavailable, and CorruptManifest rather
+        than guess what a damaged manifest names.
         """
         written_s = self._log.written_s()
         kept = kept_versions(written_s)
         self._named = {version: self._shards_of(version) for version in kept}
         named = frozenset().union(*self._named.values())
         dropped = set(written_s) - kept
+        self._check_owner(writer_epoch)
         with failpoints.step("gc"):
             self._log.delete(dropped)
         now_s = max(written_s.values(), default=0.0)
         unused = [shard_id for shard_id in self._shelf.stored() if shard_id not in named]
         gone = [shard_id for shard_id in unused if self._is_old(shard_id, now_s)]
+        self._check_owner(writer_epoch)
         for shard_id in gone:
             with failpoints.step("gc"):
                 self._shelf.delete(shard_id)
         return len(dropped), len(gone)
+
+    def _check_owner(self, writer_epoch: int) -> None:
+        """Another may have made an older manifest current again: what looks unused may not be."""
+        newest, _ = self._log.latest()
+        if newest.writer_epoch > writer_epoch:
+            raise Fenced(f"partition {newest.partition}: manifest {newest.version} was written by another owner")
 
     def _shards_of(self, version: int) -> frozenset[str]:
         if version in self._named:

@@ -110,11 +110,15 @@ class Fenced(VitrineError):
 
 
 class StreamGap(VitrineError):
-    """The log no longer holds what the index needs next. Nothing is skipped silently. `partition` None: all of them."""
+    """The log no longer holds what the index needs next. Nothing is skipped silently.
 
-    def __init__(self, reason: str, partition: int | None = None) -> None:
+    `partition` None: all of them. `lasting`: the log may look whole again later, and is not.
+    """
+
+    def __init__(self, reason: str, partition: int | None = None, lasting: bool = False) -> None:
         super().__init__(reason)
         self.partition = partition
+        self.lasting = lasting
 
 
 class ConfigError(VitrineError):

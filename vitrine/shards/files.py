@@ -142,6 +142,8 @@ def verify(path: Path, facts: FileFacts) -> None:
                 digest.update(block)
     except FileNotFoundError as error:
         raise CorruptShard(f"{path.name} of shard {path.parent.name} is missing") from error
+    except OSError as error:
+        raise CorruptShard(f"{path.name} of shard {path.parent.name} cannot be read ({error.strerror})") from error
     if digest.hexdigest() != facts.xxh3:
         raise CorruptShard(f"{path.name} of shard {path.parent.name} does not match its checksum")
 

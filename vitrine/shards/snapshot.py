@@ -135,8 +135,11 @@ class Snapshot:
         """Itself, or a snapshot without what has expired by `now_us`."""
         if now_us < self.next_expiry_us:
             return self
-        entries = [LiveShard.of(entry.shard, entry.live, now_us) for entry in self.shards]
-        return replace(self, shards=tuple(entries), fresh=FreshBlock.of(entries, self.fresh.vectors.shape[1]))
+        entries = [
+            LiveShard.of(entry.shard, entry.live, now_us) if now_us >= entry.next_expiry_us else entry
+            for entry in self.shards
+        ]
+        return replace(self, shards=tuple(entries), fresh=FreshBlock.of(entries, self.fresh.vectors.shape[1], self))
 
     @cached_property
     def next_expiry_us(self) -> int:

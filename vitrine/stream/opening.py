@@ -31,6 +31,11 @@ class StreamSettings(ServerSettings):
     partitions: Annotated[int, Field(ge=1, le=4096, description="of the log; fixed when it is made")] = 2
 
 
+def group_of(index: str) -> str:
+    """The consumer group of an index's readers, unless they are told another."""
+    return f"{DEFAULT_GROUP}-{index}"
+
+
 @dataclass(frozen=True)
 class Membership:
     """A reader's place in a Kafka consumer group. Fields as in KafkaSettings."""

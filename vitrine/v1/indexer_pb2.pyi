@@ -253,7 +253,7 @@ class OwnedPartition(_message.Message):
     next_offset: _builtins.int
     """First log offset that is not published yet."""
     end_offset: _builtins.int
-    """First offset beyond the end of the log."""
+    """First offset beyond the end of the log; 0 while the log cannot be asked."""
     state: _builtins.str
     """"running", or why the partition waits, is paused or has stopped."""
     next_live_offset: _builtins.int

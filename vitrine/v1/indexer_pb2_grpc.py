@@ -101,7 +101,8 @@ class IndexerServicer:
 
     def Resume(self, request, context):
         """Ends a pause or a halt. Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partition`, `skip_to`, `skip_live_to`),
-        FAILED_PRECONDITION (there is neither, or the log lacks what comes next and nothing was skipped), UNAVAILABLE.
+        FAILED_PRECONDITION (there is neither, or the log is not the one it was when the indexer started), UNAVAILABLE.
+        Where the log still lacks what comes next, the partition halts again and says so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,8 @@ class IndexerStub:
     """
     Resume: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.ResumeRequest, _indexer_pb2.OwnedPartition]
     """Ends a pause or a halt. Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partition`, `skip_to`, `skip_live_to`),
-    FAILED_PRECONDITION (there is neither, or the log lacks what comes next and nothing was skipped), UNAVAILABLE.
+    FAILED_PRECONDITION (there is neither, or the log is not the one it was when the indexer started), UNAVAILABLE.
+    Where the log still lacks what comes next, the partition halts again and says so.
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_indexer_pb2.IndexerStatusRequest, _indexer_pb2.IndexerStatusResponse]
     """Errors: NOT_FOUND (`index`)."""
@@ -67,7 +68,8 @@ class IndexerAsyncStub(IndexerStub):
     """
     Resume: _aio.UnaryUnaryMultiCallable[_indexer_pb2.ResumeRequest, _indexer_pb2.OwnedPartition]  # type: ignore[assignment]
     """Ends a pause or a halt. Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partition`, `skip_to`, `skip_live_to`),
-    FAILED_PRECONDITION (there is neither, or the log lacks what comes next and nothing was skipped), UNAVAILABLE.
+    FAILED_PRECONDITION (there is neither, or the log is not the one it was when the indexer started), UNAVAILABLE.
+    Where the log still lacks what comes next, the partition halts again and says so.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_indexer_pb2.IndexerStatusRequest, _indexer_pb2.IndexerStatusResponse]  # type: ignore[assignment]
     """Errors: NOT_FOUND (`index`)."""
@@ -116,7 +118,8 @@ class IndexerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_indexer_pb2.OwnedPartition, _abc.Awaitable[_indexer_pb2.OwnedPartition]]:
         """Ends a pause or a halt. Errors: NOT_FOUND (`index`), INVALID_ARGUMENT (`partition`, `skip_to`, `skip_live_to`),
-        FAILED_PRECONDITION (there is neither, or the log lacks what comes next and nothing was skipped), UNAVAILABLE.
+        FAILED_PRECONDITION (there is neither, or the log is not the one it was when the indexer started), UNAVAILABLE.
+        Where the log still lacks what comes next, the partition halts again and says so.
         """
 
     @_abc_1.abstractmethod

@@ -81,7 +81,7 @@ def test_every_event_counts_once_though_the_indexer_is_killed(bench: Bench, seed
     bench.write(history, 20)
     bench.start("indexer", _armed(point, "kill", seed))
     _write_until(lambda: bench.ended("indexer") is not None, bench, history, tidily=point.startswith("compact"))
-    assert died_there(bench.ended("indexer"))
+    assert died_there(bench.ended("indexer")), bench.said("indexer")[-2000:]
     bench.write(history, 10)
     bench.start("indexer")
     bench.write(history, 10)

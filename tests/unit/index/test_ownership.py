@@ -169,7 +169,7 @@ def test_a_failing_store_does_not_cost_the_partition(store: TreacherousStore, lo
     assert published(owner).version == 2
 
 
-def test_an_owner_whose_write_succeeded_though_it_failed_goes_on_beyond_it(
+def test_an_owner_whose_write_succeeded_though_it_failed_goes_on_from_there(
     store: TreacherousStore, log: ManifestLog
 ) -> None:
     owner = PartitionOwner.claim(log, "log")
@@ -177,6 +177,10 @@ def test_an_owner_whose_write_succeeded_though_it_failed_goes_on_beyond_it(
     with pytest.raises(StoreUnavailable):
         published(owner)
 
+    # What comes next was made without it: its offsets and shards would go back to before.
+    with pytest.raises(StoreUnavailable, match="was written after all"):
+        owner.publish(shards=(OTHER,), next_offset=20, index_time_us=6)
+    assert owner.manifest.shards == (ENTRY,)
     manifest = owner.publish(shards=(OTHER,), next_offset=20, index_time_us=6)
 
     assert (manifest.version, manifest.shards, manifest.next_offset) == (3, (OTHER,), 20)
@@ -190,6 +194,8 @@ def test_a_zombie_whose_write_was_lost_is_fenced_all_the_same(store: Treacherous
         published(zombie)
     PartitionOwner.claim(log, "log")
 
+    with pytest.raises(StoreUnavailable, match="was written after all"):
+        published(zombie)
     with pytest.raises(Fenced):
         published(zombie)
 

@@ -81,7 +81,7 @@ def test_old_shards_that_no_kept_manifest_names_are_removed(folder: Path) -> Non
     for shard_id in ("replaced", "live"):
         _written(folder, f"shards/{shard_id}/shard.json", age_s=30 * HOUR_S)
 
-    assert collector.collect() == (1, 1)
+    assert collector.collect(writer_epoch=99) == (1, 1)
 
     assert shelf.stored() == ["live"]
     assert log.highest() == 2
@@ -93,7 +93,7 @@ def test_a_shard_of_the_last_hours_manifests_is_spared(folder: Path) -> None:
     log.create(Manifest(0, version=2))
     _written(folder, "shards/replaced/shard.json", age_s=30 * HOUR_S)
 
-    assert collector.collect() == (0, 0)
+    assert collector.collect(writer_epoch=99) == (0, 0)
 
     assert shelf.stored() == ["replaced"]
 
@@ -103,7 +103,7 @@ def test_a_shard_that_is_not_published_yet_is_spared(folder: Path) -> None:
     log.create(Manifest(0, version=1))
     _written(folder, "shards/in-flight/vectors.npy", age_s=0)
 
-    collector.collect()
+    collector.collect(writer_epoch=99)
 
     assert shelf.stored() == ["in-flight"]
 
@@ -115,7 +115,7 @@ def test_a_shard_of_a_manifest_kept_for_rollback_is_spared(folder: Path) -> None
     _written(folder, "manifests/0000000001.json", age_s=5 * HOUR_S)
     _written(folder, "shards/replaced/shard.json", age_s=5 * HOUR_S)
 
-    assert collector.collect() == (0, 0)
+    assert collector.collect(writer_epoch=99) == (0, 0)
 
     assert shelf.stored() == ["replaced"]
 
@@ -126,7 +126,7 @@ def test_what_a_damaged_manifest_names_is_not_guessed(folder: Path) -> None:
     _written(folder, "shards/unknown/shard.json", age_s=30 * HOUR_S)
 
     with pytest.raises(CorruptManifest):
-        collector.collect()
+        collector.collect(writer_epoch=99)
 
     assert shelf.stored() == ["unknown"]
 
@@ -135,6 +135,6 @@ def test_collecting_again_finds_nothing_more(folder: Path) -> None:
     collector, log, _ = _collector(folder)
     log.create(Manifest(0, version=1))
     _written(folder, "shards/replaced/shard.json", age_s=30 * HOUR_S)
-    assert collector.collect() == (0, 1)
+    assert collector.collect(writer_epoch=99) == (0, 1)
 
-    assert collector.collect() == (0, 0)
+    assert collector.collect(writer_epoch=99) == (0, 0)

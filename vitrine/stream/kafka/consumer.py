@@ -25,7 +25,7 @@ from vitrine.runtime.logs import logger
 from vitrine.stream.kafka.assignment import Assignment
 from vitrine.stream.kafka.connection import KafkaSettings, connected, translated
 from vitrine.stream.kafka.mending import Joining, take_up_laid_aside
-from vitrine.stream.kafka.records import headers_of, record_of
+from vitrine.stream.kafka.records import append_time_us, headers_of, record_of
 from vitrine.stream.log import Position, Record, Source, Stream
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class GroupConsumer:
             except errors.LogTruncationError as error:
                 place = next(iter(error.divergent_offsets))
                 reason = f"{place.topic} partition {place.partition}: the cluster has lost records that were read"
-                raise StreamGap(reason, place.partition) from error
+                raise StreamGap(reason, place.partition, lasting=True) from error
 
     def _follow(self, held: Mapping[int, int]) -> None:
         """Lets the second client have the live topic's partitions of the same numbers."""
@@ -223,7 +223,7 @@ class GroupConsumer:
 
 
 def _record(found: Any, source: Source) -> Record:
-    return record_of(found, source.at(found.offset), found.timestamp * 1_000, headers_of(found))
+    return record_of(found, source.at(found.offset), append_time_us(found), headers_of(found))
 
 
 def _member(settings: KafkaSettings) -> KafkaConsumer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from vitrine.stream.log import Headers, Position, Record
 
+_LOG_APPEND_TIME: Final = 1
 # The key itself, of a record whose key is no UTF-8: a dead letter carries it as it was.
 _RAW_KEY: Final = "vitrine.raw-key"
 
@@ -18,6 +20,14 @@ def record_of(found: Any, position: Position, append_time_us: int, headers: Head
     except UnicodeDecodeError:
         key, headers = raw.decode(errors="replace"), (*headers, (_RAW_KEY, raw))
     return Record(position, key, found.value, append_time_us, headers)
+
+
+def append_time_us(found: Any) -> int:
+    """When the record was appended. Of a topic that keeps its producers' times: theirs, but never in the future."""
+    now_us = time.time_ns() // 1_000
+    if found.timestamp_type == _LOG_APPEND_TIME:
+        return int(found.timestamp) * 1_000
+    return min(found.timestamp * 1_000, now_us) if found.timestamp > 0 else now_us
 
 
 def headers_of(found: Any) -> Headers:
