@@ -51,7 +51,7 @@ async def build(chosen: IndexerSettings) -> server.Service:
     def claims(number: int) -> Claim:
         manifests = ManifestLog(store, index.name, number)
         shelf = Shelf(store, index.name, number, cache)
-        return lambda begin_at: Publisher.claim(index, manifests, shelf, log.log_id, begin_at)
+        return lambda begin_at, wanted: Publisher.claim(index, manifests, shelf, log.log_id, begin_at, wanted)
 
     threads = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="pictures")
     pipeline = Pipeline(log, index, claims, Embedding(Pictures(store, index.name), fetcher, embedder, threads), chosen)

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 from services.indexer import metrics
-from services.indexer.embed import Embedding, Outcome, without_pictures
+from services.indexer.batches import Batches, Embedded
+from services.indexer.embed import Embedding, without_pictures
 from services.indexer.pending import Pending, Taken, offsets_of
 from services.indexer.publish import Publisher
 from services.indexer.settings import IndexerSettings
@@ -27,12 +27,11 @@ from vitrine.runtime.errors import (
     Unavailable,
 )
 from vitrine.runtime.logs import logger
-from vitrine.shards.records import Change, LiveVersion, ProductVersion, Tombstone
-from vitrine.stream.events import Upsert
+from vitrine.shards.records import Change, LiveVersion, Tombstone
 from vitrine.stream.log import DeadLetter, EventLog, Position, Source, Stream
 
-Claim = Callable[[Offsets | None], Publisher]
-"""Takes the partition, if need be at other offsets than its manifest's. Blocks."""
+Claim = Callable[[Offsets | None, Callable[[], bool]], Publisher]
+"""Takes the partition, if need be at other offsets than its manifest's, if it is still wanted by then. Blocks."""
 
 RUNNING: Final = "running"
 CLAIMING: Final = "waiting: is being claimed"
@@ -41,8 +40,6 @@ _RETRY_S: Final = 0.5
 # How long a commit waits to be told where the log ends.
 _LOOK_S: Final = 0.25
 _IDLE_S: Final = 0.1
-# Batches that are fetched and embedded at once: while one is at the GPU the next is fetched.
-_BATCHES_UNDER_WAY: Final = 2
 
 
 class Partition:
@@ -66,15 +63,12 @@ class Partition:
         self.rolling = asyncio.Lock()
         self._claim = claim
         self._log = log
-        self._embedding = embedding
         self._settings = settings
         self._trouble = CLAIMING
         self._pending = Pending()
         # Grows when what is under way must not count any more: after a rollback, offsets are read anew.
         self._reading = 0
-        self._batches = 0
-        self._embeddings = 0
-        self._under_way: asyncio.Queue[tuple[asyncio.Task[list[Outcome]], int, int]] = asyncio.Queue(_BATCHES_UNDER_WAY)
+        self._batches = Batches(embedding, lambda products: self.owned.known(products), self._wait)
         self._last_commit_s = 0.0
         self._something = asyncio.Event()
         self._committed = asyncio.Event()
@@ -82,13 +76,14 @@ class Partition:
         self._tasks: list[asyncio.Task[None]] = []
         self._looking: asyncio.Task[None] | None = None
         self._letters_put: set[Position] = set()
-        self._waits: dict[int, str] = {}
+        self._held_up = ""
         self._stopped = False
 
     # ---- life
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(work()) for work in (self._run, self._collect_embedded)]
+        handing_on = self._batches.hand_on(self._take_embedded)
+        self._tasks = [asyncio.create_task(work) for work in (self._run(), handing_on)]
 
     async def stop(self) -> None:
         """Gives the partition up: waits for a commit that is under way, drops the rest, which another will read."""
@@ -97,8 +92,7 @@ class Partition:
             self.halted = self.halted or "given up"
         for task in self._tasks:
             task.cancel()
-        while not self._under_way.empty():
-            self._under_way.get_nowait()[0].cancel()
+        self._batches.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         gauges = (metrics.RUNNING, metrics.WAITING, metrics.PAUSED, metrics.SYNCED, metrics.UNREADABLE)
         for gauge in gauges:
@@ -126,7 +120,7 @@ class Partition:
             return self.halted
         if self.publisher is not None and self.publisher.manifest.paused:
             return f"paused: {self.publisher.manifest.paused}"
-        waiting = self._trouble or next(iter(self._waits.values()), "")
+        waiting = self._trouble or self._held_up
         return f"waiting: {waiting}" if waiting else RUNNING
 
     @property
@@ -167,7 +161,7 @@ class Partition:
         if not self.is_read:
             return {Source(self.number, stream) for stream in Stream}
         full = {stream for stream in Stream if not self._pending.has_room(stream)}
-        if self._under_way.full():
+        if self._batches.full:
             full.add(Stream.CATALOGUE)
         return {Source(self.number, stream) for stream in full}
 
@@ -180,8 +174,7 @@ class Partition:
             if incoming:
                 self._something.set()
         elif incoming:
-            self._under_way.put_nowait((asyncio.create_task(self._embedded(incoming)), reached, self._reading))
-            self._batches += 1
+            self._batches.put(incoming, reached, self._reading)
         elif progress.polled == progress.reached:
             # Nothing is under way: what was passed over held no events.
             self._pending.add(stream, [], reached)
@@ -230,7 +223,7 @@ class Partition:
                     raise InvalidArgument("skip_to", "and skip_live_to: where to go on in this log must be said")
                 # Only of another log than its own: in its own, resume() sees that nothing is read twice by mistake.
                 begin_at = Offsets(skip_to or 0, skip_live_to or 0) if self.publisher is None else None
-                self.publisher = await asyncio.to_thread(self._claim, begin_at)
+                self.publisher = await asyncio.to_thread(self._claim, begin_at, self._is_wanted)
             await asyncio.to_thread(self.owned.resume, skip_to, skip_live_to)
             self._forget()
             self.halted = ""
@@ -263,11 +256,14 @@ class Partition:
             # Halted, paused or not sought yet: a commit is always due then, so the wait for one is none.
             await asyncio.sleep(_IDLE_S)
 
+    def _is_wanted(self) -> bool:
+        return not self._stopped
+
     async def _claimed(self) -> None:
         while True:
             try:
                 await asyncio.to_thread(self._log.check)
-                self.publisher = await asyncio.to_thread(self._claim, None)
+                self.publisher = await asyncio.to_thread(self._claim, None, self._is_wanted)
                 break
             except (StreamGap, CorruptManifest, Fenced) as error:
                 self.halt(error)
@@ -280,32 +276,23 @@ class Partition:
         self.to_seek = True
         self._show_running()
 
-    async def _embedded(self, incoming: Sequence[Incoming]) -> list[Outcome]:
-        changed = [entry.event.product_id for entry in incoming if isinstance(entry.event, Upsert)]
-        known: Mapping[str, ProductVersion] = await asyncio.to_thread(self.owned.known, changed)
-        self._embeddings += 1
-        return await self._embedding.outcomes(incoming, known, partial(self._wait, self._embeddings))
-
-    async def _collect_embedded(self) -> None:
-        """Batches are embedded beside each other and become pending in the order they were read."""
-        while True:
-            task, reached, reading = await self._under_way.get()
-            outcomes = await task
-            while not self._pending.has_room(Stream.CATALOGUE):
-                self._committed.clear()
-                await self._committed.wait()
-            self._batches -= 1
-            if reading == self._reading:
-                # Behind the last of them lies what held no events: it has been passed over too.
-                polled = self._pending.progress[Stream.CATALOGUE].polled
-                self._pending.add(Stream.CATALOGUE, outcomes, reached if self._batches else max(reached, polled))
-                self._something.set()
+    async def _take_embedded(self, batch: Embedded) -> None:
+        while not self._pending.has_room(Stream.CATALOGUE):
+            self._committed.clear()
+            await self._committed.wait()
+        if batch.reading == self._reading:
+            # Behind the last of them lies what held no events: it has been passed over too.
+            polled = self._pending.progress[Stream.CATALOGUE].polled if batch.last else 0
+            self._pending.add(Stream.CATALOGUE, batch.outcomes, max(batch.reached, polled))
+            self._something.set()
 
     async def _until_due(self) -> None:
         """At once after a quiet time, then at most every `commit_interval_s`; with nothing to commit, a heartbeat."""
         beat_s = self._last_commit_s + self._settings.heartbeat_s - time.monotonic()
+        # Not wait_for: in Python 3.11 it may swallow a cancellation, and this would never end.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._something.wait(), max(0.0, beat_s))
+            async with asyncio.timeout(max(0.0, beat_s)):
+                await self._something.wait()
         wait_s = self._last_commit_s + self._settings.commit_interval_s - time.monotonic()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
@@ -367,18 +354,14 @@ class Partition:
         self._reading += 1
         self.to_seek = True
 
-    def _wait(self, batch: int, reason: str) -> None:
-        """What each of the batches under way waits for."""
-        if reason and not self._waits:
+    def _wait(self, reason: str) -> None:
+        if reason and not self._held_up:
             logger().warning("offset held", partition=self.number, reason=reason)
-        if reason:
-            self._waits[batch] = reason
-        else:
-            self._waits.pop(batch, None)
-        metrics.WAITING.labels(self.number).set(bool(self._waits))
+        self._held_up = reason
+        metrics.WAITING.labels(self.number).set(bool(reason))
 
     def _show_running(self) -> None:
-        metrics.RUNNING.labels(self.number).set(1)
+        metrics.RUNNING.labels(self.number).set(not self.halted)
         metrics.PAUSED.labels(self.number).set(bool(self.owned.manifest.paused))
 
     def _measure(self, taken: Taken, superseded: int) -> None:

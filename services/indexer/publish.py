@@ -68,14 +68,20 @@ class Publisher:
 
     @staticmethod
     def claim(
-        index: IndexSettings, log: ManifestLog, shelf: Shelf, log_id: str, begin_at: Offsets | None = None
+        index: IndexSettings,
+        log: ManifestLog,
+        shelf: Shelf,
+        log_id: str,
+        begin_at: Offsets | None = None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Publisher:
         """Takes the partition. Blocks. Raises StreamGap, Fenced, StoreUnavailable, CorruptManifest.
 
         `begin_at`: where to go on in a log that is not the one it was indexed from, which is refused otherwise.
+        `wanted`: asked last of all; if not, it is Fenced.
         """
         with failpoints.step("claim"):
-            owner = PartitionOwner.claim(log, log_id, begin_at=begin_at)
+            owner = PartitionOwner.claim(log, log_id, begin_at=begin_at, wanted=wanted)
         shelf.clear_scratch()
         publisher = Publisher(index, owner, shelf, Collector(log, shelf))
         publisher.open_shards()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -40,11 +41,16 @@ class PartitionOwner:
 
     @staticmethod
     def claim(
-        log: ManifestLog, log_id: str, writer_id: str | None = None, begin_at: Offsets | None = None
+        log: ManifestLog,
+        log_id: str,
+        writer_id: str | None = None,
+        begin_at: Offsets | None = None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> PartitionOwner:
         """Takes the partition from whoever has it. Raises StreamGap if its offsets count in another log.
 
-        `begin_at`: where to go on in this log, whatever its offsets counted in before.
+        `begin_at`: where to go on in this log, whatever its offsets counted in before. `wanted`: asked right before
+        the claim is written: one that was given to another meanwhile must not be taken back. If not, raises Fenced.
 
         Raises CorruptManifest if no manifest of it can be read.
         """
@@ -76,6 +82,8 @@ class PartitionOwner:
                 sampled_append_us=(),
                 created_us=now_us,
             )
+            if not wanted():
+                raise Fenced(f"partition {claim.partition}: has been given up")
             if log.create(claim) or _is_mine(log, claim):
                 return PartitionOwner(log, claim)
         raise Fenced(f"partition: {_CLAIM_ATTEMPTS} attempts to claim it were overtaken by other writers")

@@ -40,12 +40,6 @@ def arm(specification: str) -> None:
         _armed.update(armed)
 
 
-def specification() -> str:
-    """What is armed still, for a process started by this one."""
-    with _lock:
-        return ",".join(f"{name}={action}@{left}" for name, (action, left) in _armed.items())
-
-
 @contextmanager
 def step(name: str) -> Iterator[None]:
     """Around one step: `name`.before and, if it succeeded, `name`.after."""

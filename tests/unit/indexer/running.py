@@ -14,11 +14,11 @@ from prometheus_client import REGISTRY
 from services.indexer.embed import Embedding
 from services.indexer.embedder import EmbedderClient
 from services.indexer.fetch import UriFetcher
+from services.indexer.partition import Claim
 from services.indexer.pipeline import Pipeline
 from services.indexer.publish import Publisher
 from services.indexer.settings import IndexerSettings
 from tests.faults.one_partition import OnePartition
-from vitrine.index.ownership import Offsets
 from vitrine.index.pictures import Pictures
 from vitrine.runtime.channels import internal_channel
 from vitrine.runtime.errors import StreamGap, Unavailable
@@ -87,9 +87,9 @@ async def running(log: Log, parts: list[OnePartition], **settings: Any) -> Async
         **{"commit_interval_s": 0.02, "heartbeat_s": 0.1, **settings},
     )
 
-    def claims(number: int) -> Callable[[Offsets | None], Publisher]:
+    def claims(number: int) -> Claim:
         one = parts[number]
-        return lambda begin_at: Publisher.claim(one.index, one.log, one.shelf, log.log_id, begin_at)
+        return lambda begin_at, wanted: Publisher.claim(one.index, one.log, one.shelf, log.log_id, begin_at, wanted)
 
     channel, threads = internal_channel(chosen.embedder), ThreadPoolExecutor(1)
     embedding = Embedding(Pictures(part.store, "default"), UriFetcher(()), EmbedderClient(channel, 1, 1), threads)
