@@ -20,7 +20,7 @@ Known = Callable[[Sequence[str]], Mapping[str, ProductVersion]]
 
 
 class Embedded(NamedTuple):
-    """One batch. `reached`: the first offset beyond it. `reading`: what it was put in with. `last`: none is after it."""
+    """One batch. `reached`: first offset beyond it. `reading`: what it was put in with. `last`: none is after it."""
 
     outcomes: Sequence[Outcome]
     reached: int
