@@ -1,14 +1,17 @@
 """Images wait here for the model. A batch forms while the ones before it run; shoppers' images fill it first.
 
+As long as shoppers ask, one thread is kept from bulk images: theirs find it free, or busy with another shopper's.
+
 Each thread decodes a batch and runs the model on it, so that an image changes threads once each way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -48,13 +51,20 @@ class Embedded(NamedTuple):
     scores: Vectors
 
 
+class _Work(NamedTuple):
+    """A picture that waits, and in which lane."""
+
+    picture: Picture
+    lane: str
+
+
 @dataclass
 class _Lane:
     """One priority: `admitted` counts its images from arrival to answer."""
 
     limit_images: int
     queued: Gauge
-    waiting: deque[Waiting[Picture, Embedded]] = field(default_factory=deque)
+    waiting: deque[Waiting[_Work, Embedded]] = field(default_factory=deque)
     admitted: int = 0
 
 
@@ -86,7 +96,11 @@ class Batcher:
             INTERACTIVE: _Lane(limits.interactive_images, metrics.QUEUED.labels(INTERACTIVE)),
             BULK: _Lane(limits.bulk_images, metrics.QUEUED.labels(BULK)),
         }
-        self._threads = BatchThreads("embed", threads, self._take, self._embedded)
+        # Batches with bulk images that run now, and how many may while shoppers ask.
+        self._bulk_busy = 0
+        self._counting = threading.Lock()
+        self._bulk_threads = max(1, threads - 1)
+        self._threads = BatchThreads("embed", threads, self._take, self._run)
 
     def admit(self, lane: str, images: int) -> None:
         """Reserves room for `images`; `release` gives it back. Raises ResourceExhausted."""
@@ -108,37 +122,54 @@ class Batcher:
     async def embed(self, pictures: Sequence[Picture], lane: str) -> list[Embedded | BaseException]:
         """The model's answer for each of `pictures`, which have been admitted, or what is wrong with it."""
         create_future = asyncio.get_running_loop().create_future
-        waiting = [Waiting[Picture, Embedded](picture, create_future()) for picture in pictures]
+        waiting = [Waiting[_Work, Embedded](_Work(picture, lane), create_future()) for picture in pictures]
         if lane == INTERACTIVE:
             self._asked_s = time.monotonic()
         self._lanes[lane].waiting.extend(waiting)
         self._threads.wake()
         return await _all_of([entry.answer for entry in waiting])
 
-    def _take(self) -> list[Waiting[Picture, Embedded]]:
+    def _take(self) -> list[Waiting[_Work, Embedded]]:
         """The next batch: as many as the largest size that is full, so that nothing is padded and none waits."""
         interactive, bulk = self._lanes[INTERACTIVE].waiting, self._lanes[BULK].waiting
-        limit = self._bulk_size() if bulk else self._sizes[-1]
-        size = max((size for size in self._sizes if size <= min(len(interactive) + len(bulk), limit)), default=0)
-        batch: list[Waiting[Picture, Embedded]] = []
-        while len(batch) < size and (interactive or bulk):
-            entry = (interactive or bulk).popleft()
+        shoppers = time.monotonic() - self._asked_s < SHOPPERS_STAY_S
+        lanes = (
+            [interactive]
+            if shoppers and (interactive or self._bulk_busy >= self._bulk_threads)
+            else [interactive, bulk]
+        )
+        limit = self._bulk_size(shoppers) if bulk else self._sizes[-1]
+        size = max((size for size in self._sizes if size <= min(sum(map(len, lanes)), limit)), default=0)
+        batch: list[Waiting[_Work, Embedded]] = []
+        while len(batch) < size and any(lanes):
+            entry = next(lane for lane in lanes if lane).popleft()
             if not entry.given_up:
                 batch.append(entry)
+        self._note_busy(_has_bulk(entry.item for entry in batch))
         return batch
 
-    def _bulk_size(self) -> int:
-        """While bulk runs, a shopper's image may wait for one batch: that batch must be short."""
-        shared = time.monotonic() - self._asked_s < SHOPPERS_STAY_S
-        limit_ms = self._limits.shared_batch_ms if shared else self._limits.bulk_batch_ms
+    def _bulk_size(self, shoppers: bool) -> int:
+        """A shopper's image may have to wait for one batch with bulk images: that batch must be short."""
+        limit_ms = self._limits.shared_batch_ms if shoppers else self._limits.bulk_batch_ms
         short = [size for size in self._sizes if self._batch_ms(size) <= limit_ms]
         return max(short, default=1)
 
     def _batch_ms(self, size: int) -> float:
         return self._model_ms[size] + size * self._decode_ms
 
+    def _run(self, work: Sequence[_Work]) -> list[Embedded | Exception]:
+        """One batch, in a thread."""
+        try:
+            return self._embedded([entry.picture for entry in work])
+        finally:
+            self._note_busy(-_has_bulk(work))
+
+    def _note_busy(self, batches: int) -> None:
+        with self._counting:
+            self._bulk_busy += batches
+
     def _embedded(self, pictures: Sequence[Picture]) -> list[Embedded | Exception]:
-        """Decodes and runs one batch, in a thread."""
+        """Decodes and runs one batch."""
         started = time.perf_counter()
         decoded = [self._decoded(picture) for picture in pictures]
         decode_ms = (time.perf_counter() - started) * 1000 / len(pictures)
@@ -158,6 +189,10 @@ class Batcher:
             return images.pixels(picture.data, facts.height, facts.width, picture.crop, facts.fill)
         except InvalidArgument as error:
             return error
+
+
+def _has_bulk(work: Iterable[_Work]) -> bool:
+    return any(entry.lane == BULK for entry in work)
 
 
 async def _all_of(answers: Sequence[asyncio.Future[Embedded]]) -> list[Embedded | BaseException]:

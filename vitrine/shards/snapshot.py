@@ -93,7 +93,8 @@ class FreshBlock:
         )
         for number, entry in chosen:
             rows = np.flatnonzero(entry.live)
-            vectors.append(entry.shard.table.vectors[rows])
+            # Copied once, where all are stacked: searches wait while a thread copies.
+            vectors.append(entry.shard.table.vectors if entry.mask is None else entry.shard.table.vectors[rows])
             places.append(np.stack([np.full(len(rows), number), rows], axis=1).astype(np.int32))
             # Rows of a product live and die together, so the products' sizes are unchanged.
             sizes = np.diff(entry.shard.product_starts)
