@@ -1,6 +1,6 @@
 # Two commands do all set-up: `make demo` and `make test`. GNU Make 3.81 and bash 3.2 suffice.
 #
-#   PYTHON=python3.12   the interpreter of a new .venv       ALL=1    train extra too; a skipped test fails
+#   PYTHON=python3.12   the interpreter of a new .venv       ALL=1    thorough tests too; a skipped test fails
 #   DATA=PATH           your own pictures or data set        ONCE=1   demo: print the result as JSON and stop
 #   OUT=FOLDER          train: where the model goes          KAFKA=1  demo: through a Kafka broker (Java 17+, Maven)
 #   ARGS=…              more arguments for the program that is run
@@ -27,7 +27,7 @@ demo: ## Start all services, index a sample catalogue and search it (ONCE=1, DAT
 	@$(if $(KAFKA),$(BIN)/python -m tests.kafka.broker -- )$(BIN)/vitrine demo $(if $(KAFKA),--kafka {kafka}) \
 		$(if $(ONCE),--once --json) $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-test: proto-check lint ## Run every check and every test (ALL=1: training too, and no skips)
+test: proto-check lint ## Run every check and test (ALL=1: the thorough ones and training too, and no skips)
 	@$(BIN)/python -m pytest $(if $(ALL),--all) $(ARGS)
 
 soak: setup ## Kill services at random under constant queries and events (MINUTES=30, KAFKA=1)

@@ -1,4 +1,6 @@
-"""What every test shares: `--all`, which turns a skip into a failure, and a look for processes left behind."""
+"""What every test shares: `--all`, which runs the thorough ones too and turns a skip into a failure, and a look for
+processes left behind.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,15 @@ _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="a skipped test is a failed test")
+    parser.addoption("--all", action="store_true", help="thorough tests too; a skipped test is a failed test")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves thorough tests out, not skipped: of the same promises the others run a smaller part."""
+    thorough = [item for item in items if item.get_closest_marker("thorough")]
+    if thorough and not config.getoption("all"):
+        config.hook.pytest_deselected(items=thorough)
+        items[:] = [item for item in items if item not in set(thorough)]
 
 
 @pytest.hookimpl(wrapper=True)

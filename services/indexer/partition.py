@@ -215,7 +215,7 @@ class Partition:
         """Ends a pause or a halt. Raises InvalidArgument, ConfigError, Fenced, StoreUnavailable, StreamGap."""
         async with self._commit_lock:
             if self._stopped or not (self.halted or (self.publisher and self.publisher.manifest.paused)):
-                raise FailedPrecondition(f"partition {self.number} is neither paused nor halted here")
+                raise FailedPrecondition(f"partition {self.number} is neither paused nor halted")
             await asyncio.to_thread(self._check_log, skip_to, skip_live_to)
             if self.publisher is None or self.halted:
                 both = skip_to is not None and skip_live_to is not None

@@ -18,6 +18,8 @@ from vitrine.stream.kafka.log import KafkaLog
 from vitrine.stream.kafka.topics import administration
 from vitrine.stream.log import DeadLetter, Entry, Record
 
+pytestmark = pytest.mark.thorough
+
 
 def test_topics_are_made_once_with_one_number_of_partitions(kafka: Broker) -> None:
     command = ("topics", "create", "--kafka", kafka.address, "--topic", f"made-{uuid4().hex}")

@@ -18,23 +18,23 @@ from vitrine.index.shelf import Shelf
 from vitrine.index.store import Store
 from vitrine.shards.records import ImageRow, ProductVersion
 
+ROWS: Final = 500_000
 COMMIT_INTERVAL_S: Final = 1.0
 DIM: Final = 128
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
-def test_a_big_roll_and_a_big_compaction_never_delay_a_commit(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    rows = 500_000 if request.config.getoption("all") else 30_000
+def test_a_big_roll_and_a_big_compaction_never_delay_a_commit(tmp_path: Path) -> None:
     publisher = _publisher(tmp_path)
-    filled = _fill(publisher, rows)
+    filled = _fill(publisher, ROWS)
 
     roll = _beside_commits(publisher, filled)
     compaction = _beside_commits(publisher, filled + roll.commits)
 
-    print(f"{rows:,} rows: roll {roll}, compaction {compaction}")
-    assert roll.rewritten >= rows
-    assert compaction.rewritten >= rows
+    print(f"{ROWS:,} rows: roll {roll}, compaction {compaction}")
+    assert roll.rewritten >= ROWS
+    assert compaction.rewritten >= ROWS
     assert roll.commits + compaction.commits >= 2, "no commit came while they went on"
     assert max(roll.longest_s, compaction.longest_s) <= COMMIT_INTERVAL_S
 

@@ -24,6 +24,8 @@ from tests.kafka.broker import Broker, missing, running_broker
 from vitrine.stream.events import LiveUpdate, Upsert
 from vitrine.v1 import indexer_pb2
 
+pytestmark = pytest.mark.thorough
+
 PRODUCTS = 300
 TOPIC = "killed"
 

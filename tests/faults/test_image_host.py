@@ -29,6 +29,8 @@ from vitrine.cli.stack import StackSettings, running_stack
 from vitrine.stream.events import ImageRef, LiveUpdate, Upsert
 from vitrine.v1 import indexer_pb2
 
+pytestmark = pytest.mark.thorough
+
 OUTAGE_S = 6.0
 
 

@@ -15,6 +15,7 @@ from vitrine.runtime.errors import VitrineError
 from vitrine.v1 import indexer_pb2
 
 PRODUCTS = 24
+ROLLS = 100
 
 
 @pytest.fixture
@@ -25,17 +26,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield Shop(stack, calls, drawn())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(400)
-def test_queries_never_notice_a_roll(shop: Shop, request: pytest.FixtureRequest) -> None:
-    rolls = 100 if request.config.getoption("all") else 10
+def test_queries_never_notice_a_roll(shop: Shop) -> None:
     pictures = [product.pictures[0] for product in shop.products]
     client = shop.calls.client
     indexed(client, published(client, [upsert(_name(n), pictures[n], category="0") for n in range(PRODUCTS)]))
     queries = Queries(shop)
     queries.start()
     rewritten = 0
-    for number in range(1, rolls + 1):
+    for number in range(1, ROLLS + 1):
         changed = [(number * 5 + step) % PRODUCTS for step in range(5)]
         events = [upsert(_name(n), pictures[n], category=str(number)) for n in changed]
         indexed(client, published(client, events))
@@ -43,9 +43,9 @@ def test_queries_never_notice_a_roll(shop: Shop, request: pytest.FixtureRequest)
     queries.stop()
 
     assert queries.faults == []
-    assert rewritten >= rolls * 5
-    assert queries.answers > rolls, "too few answers to have met the rolls"
-    print(f"{rolls} rolls, {queries.answers} answers, none failed or inconsistent")
+    assert rewritten >= ROLLS * 5
+    assert queries.answers > ROLLS, "too few answers to have met the rolls"
+    print(f"{ROLLS} rolls, {queries.answers} answers, none failed or inconsistent")
 
 
 class Queries(threading.Thread):

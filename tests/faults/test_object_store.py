@@ -27,6 +27,8 @@ from vitrine.stream.events import Delete, Upsert
 from vitrine.v1 import gateway_pb2, indexer_pb2
 from vitrine.vectors import to_wire
 
+pytestmark = pytest.mark.thorough
+
 PARTITIONS = 2
 
 

@@ -34,6 +34,7 @@ from vitrine.v1 import indexer_pb2, indexer_pb2_grpc
 BEATS = ("--commit-interval-s", "0.1", "--heartbeat-s", "0.5")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("kafka")
 class TestOnKafka:
     @pytest.fixture

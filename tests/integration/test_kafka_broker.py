@@ -22,6 +22,8 @@ from tests.kafka.jars import NoBroker, jar_folder
 kafka_python = pytest.importorskip("kafka")
 admin = pytest.importorskip("kafka.admin")
 
+pytestmark = pytest.mark.thorough
+
 _RECORDS: Final = [(f"key {number}".encode(), f"value {number}".encode()) for number in range(500)]
 _PATIENCE_S: Final = 20.0
 _PUT_JAR: Final = 'for last; do :; done; folder=${last#*=}; mkdir -p "$folder"; : >"$folder/kafka.jar"'

@@ -36,6 +36,8 @@ from vitrine.stream.kafka.log import KafkaLog
 from vitrine.stream.kafka.topics import create_topics
 from vitrine.stream.log import Entry, Position, Source, Stream
 
+pytestmark = pytest.mark.thorough
+
 SPAWN = multiprocessing.get_context("spawn")
 
 

@@ -180,6 +180,7 @@ class TestWorkSaved:
         assert images_embedded(open_shop) == embedded + 1
 
 
+@pytest.mark.thorough
 class TestManyUpdates:
     def test_twenty_thousand_updates_leave_the_indexer_as_big_as_it_was(self, open_shop: Shop) -> None:
         """A first quarter fills what is kept anyway; from then on it must not grow."""

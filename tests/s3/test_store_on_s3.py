@@ -77,6 +77,7 @@ def test_a_read_that_failed_is_tried_again(store: Store, proxy: FaultProxy, faul
     assert store.get("a") == b"contents" * 1000
 
 
+@pytest.mark.thorough
 def test_no_call_to_a_store_that_hangs_or_refuses_takes_longer_than_ten_seconds(
     store: Store, proxy: FaultProxy
 ) -> None:
