@@ -23,6 +23,8 @@ from vitrine.stream.embedded import EmbeddedLog
 from vitrine.stream.events import ImageRef, Upsert
 from vitrine.stream.log import CONTENT_TYPE, JSON, REPLAYED_OFFSET, Entry, Position, Stream
 
+pytestmark = pytest.mark.thorough
+
 NO_EVENT = b'{"product_id": "coat", "upsert": {"colours": 3}}'
 
 

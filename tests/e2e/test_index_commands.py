@@ -16,6 +16,8 @@ from tests.integration.shop import all_found, drawn, eventually, indexed, publis
 from vitrine.cli.stack import known_addresses
 from vitrine.client import VisualSearchClient
 
+pytestmark = pytest.mark.thorough
+
 DAY_S = 24 * 3600.0
 PARTITION = "0"
 

@@ -27,6 +27,8 @@ from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import gateway_pb2, indexer_pb2
 from vitrine.vectors import to_wire
 
+pytestmark = pytest.mark.thorough
+
 DAMAGED = 0
 PARTITIONS = 2
 FRESH, ROLLED = "fresh.arrow", "vectors.npy"

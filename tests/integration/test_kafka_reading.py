@@ -35,6 +35,8 @@ from vitrine.stream.kafka.consumer import GroupConsumer
 from vitrine.stream.kafka.log import KafkaLog
 from vitrine.stream.log import Entry, Position, Record, Source, Stream
 
+pytestmark = pytest.mark.thorough
+
 SPAWN = multiprocessing.get_context("spawn")
 
 
