@@ -248,7 +248,9 @@ class Publisher:
                     built = build_rolled(folders, len(run.entries), place == 0, self._index, self._shelf.scratch)
                 rolled = self._put(built)
                 # Opened, which reads all of it, before it is published: no commit waits for that.
-                self._open = {**self._open, rolled.shard_id: self._shelf.open(rolled)}
+                opened = self._shelf.open(rolled)
+                with self._lock:
+                    self._open = {**self._open, rolled.shard_id: opened}
                 return self._put_in_place(run, rolled, rewinds)
         finally:
             self._rolling = None
