@@ -25,34 +25,49 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from vitrine.v1 import catalogue_pb2 as vitrine_dot_v1_dot_catalogue__pb2
 from vitrine.v1 import embedder_pb2 as vitrine_dot_v1_dot_embedder__pb2
+from vitrine.v1 import filter_pb2 as vitrine_dot_v1_dot_filter__pb2
 from vitrine.v1 import searcher_pb2 as vitrine_dot_v1_dot_searcher__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vitrine/v1/gateway.proto\x12\nvitrine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avitrine/v1/catalogue.proto\x1a\x19vitrine/v1/embedder.proto\x1a\x19vitrine/v1/searcher.proto\"\x88\x01\n\x08\x43overage\x12\x18\n\x10partitions_total\x18\x01 \x01(\r\x12\x1b\n\x13partitions_answered\x18\x02 \x01(\r\x12\x15\n\rrows_searched\x18\x03 \x01(\x04\x12.\n\x08\x66\x61ilures\x18\x04 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\"\xa3\x02\n\rSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06vector\x18\x04 \x01(\x0cH\x00\x12!\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x16\n\tpage_size\x18\x06 \x01(\rH\x01\x88\x01\x01\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\r\n\x05\x65xact\x18\x08 \x01(\x08\x12\x18\n\x10require_complete\x18\t \x01(\x08\x12)\n\x08\x61t_least\x18\n \x03(\x0b\x32\x17.vitrine.v1.LogPositionB\x07\n\x05queryB\x0c\n\n_page_sizeB\x0c\n\n_min_score\"\xae\x01\n\x0eSearchResponse\x12 \n\x07results\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\"w\n\x11GetProductRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x14\n\x0cwith_vectors\x18\x03 \x01(\x08\x12)\n\x08\x61t_least\x18\x04 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\":\n\x12GetProductResponse\x12$\n\x07product\x18\x01 \x01(\x0b\x32\x13.vitrine.v1.Product\"4\n\x13GetThumbnailRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04webp\x18\x01 \x01(\x0c\"&\n\x15GetIndexStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\xd9\x01\n\x16GetIndexStatusResponse\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x18\n\x10partitions_total\x18\x05 \x01(\r\x12/\n\npartitions\x18\x06 \x03(\x0b\x32\x1b.vitrine.v1.PartitionStatus\x12&\n\x08\x63overage\x18\x07 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12\x0e\n\x06log_id\x18\x08 \x01(\t2\xc8\x02\n\x0cVisualSearch\x12?\n\x06Search\x12\x19.vitrine.v1.SearchRequest\x1a\x1a.vitrine.v1.SearchResponse\x12K\n\nGetProduct\x12\x1d.vitrine.v1.GetProductRequest\x1a\x1e.vitrine.v1.GetProductResponse\x12Q\n\x0cGetThumbnail\x12\x1f.vitrine.v1.GetThumbnailRequest\x1a .vitrine.v1.GetThumbnailResponse\x12W\n\x0eGetIndexStatus\x12!.vitrine.v1.GetIndexStatusRequest\x1a\".vitrine.v1.GetIndexStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vitrine/v1/gateway.proto\x12\nvitrine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avitrine/v1/catalogue.proto\x1a\x19vitrine/v1/embedder.proto\x1a\x17vitrine/v1/filter.proto\x1a\x19vitrine/v1/searcher.proto\"\x88\x01\n\x08\x43overage\x12\x18\n\x10partitions_total\x18\x01 \x01(\r\x12\x1b\n\x13partitions_answered\x18\x02 \x01(\r\x12\x15\n\rrows_searched\x18\x03 \x01(\x04\x12.\n\x08\x66\x61ilures\x18\x04 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\"\xaa\x03\n\rSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06vector\x18\x04 \x01(\x0cH\x00\x12!\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x16\n\tpage_size\x18\x06 \x01(\rH\x01\x88\x01\x01\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\r\n\x05\x65xact\x18\x08 \x01(\x08\x12\x18\n\x10require_complete\x18\t \x01(\x08\x12)\n\x08\x61t_least\x18\n \x03(\x0b\x32\x17.vitrine.v1.LogPosition\x12\"\n\x06\x66ilter\x18\x0b \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x12\n\npage_token\x18\x0c \x01(\t\x12\x1a\n\rrecall_target\x18\r \x01(\x01H\x03\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x0e \x01(\x08\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x0f \x03(\tB\x07\n\x05queryB\x0c\n\n_page_sizeB\x0c\n\n_min_scoreB\x10\n\x0e_recall_target\"I\n\nFacetCount\x12)\n\x05value\x18\x01 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue\x12\x10\n\x08products\x18\x02 \x01(\r\"\x83\x01\n\x05\x46\x61\x63\x65t\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12&\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x16.vitrine.v1.FacetCount\x12\x10\n\x08products\x18\x03 \x01(\r\x12\x18\n\x10products_without\x18\x04 \x01(\r\x12\x17\n\x0fvalues_left_out\x18\x05 \x01(\r\"\xa0\x02\n\x0eSearchResponse\x12 \n\x07results\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12\x0e\n\x06recall\x18\x07 \x01(\x02\x12!\n\x06\x66\x61\x63\x65ts\x18\x08 \x03(\x0b\x32\x11.vitrine.v1.Facet\x12$\n\x05plans\x18\t \x03(\x0b\x32\x15.vitrine.v1.ShardPlan\"P\n\x12\x42\x61tchSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12+\n\x08searches\x18\x02 \x03(\x0b\x32\x19.vitrine.v1.SearchRequest\"u\n\x11\x42\x61tchSearchResult\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1a.vitrine.v1.SearchResponseH\x00\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.vitrine.v1.ItemErrorH\x00\x42\x08\n\x06result\"E\n\x13\x42\x61tchSearchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.vitrine.v1.BatchSearchResult\"\x90\x02\n\x0bScanRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06vector\x18\x04 \x01(\x0cH\x00\x12!\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x16\n\tmin_score\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12\"\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x18\n\x10require_complete\x18\x08 \x01(\x08\x12)\n\x08\x61t_least\x18\t \x03(\x0b\x32\x17.vitrine.v1.LogPositionB\x07\n\x05queryB\x0c\n\n_min_score\"\xe2\x01\n\x0cScanResponse\x12 \n\x07results\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\"\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x14.vitrine.v1.ScanCost\x12\x10\n\x08products\x18\x07 \x01(\x04\"w\n\x11GetProductRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x14\n\x0cwith_vectors\x18\x03 \x01(\x08\x12)\n\x08\x61t_least\x18\x04 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\":\n\x12GetProductResponse\x12$\n\x07product\x18\x01 \x01(\x0b\x32\x13.vitrine.v1.Product\"4\n\x13GetThumbnailRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04webp\x18\x01 \x01(\x0c\"&\n\x15GetIndexStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\xd9\x01\n\x16GetIndexStatusResponse\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x18\n\x10partitions_total\x18\x05 \x01(\r\x12/\n\npartitions\x18\x06 \x03(\x0b\x32\x1b.vitrine.v1.PartitionStatus\x12&\n\x08\x63overage\x18\x07 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12\x0e\n\x06log_id\x18\x08 \x01(\t2\xd5\x03\n\x0cVisualSearch\x12?\n\x06Search\x12\x19.vitrine.v1.SearchRequest\x1a\x1a.vitrine.v1.SearchResponse\x12N\n\x0b\x42\x61tchSearch\x12\x1e.vitrine.v1.BatchSearchRequest\x1a\x1f.vitrine.v1.BatchSearchResponse\x12;\n\x04Scan\x12\x17.vitrine.v1.ScanRequest\x1a\x18.vitrine.v1.ScanResponse0\x01\x12K\n\nGetProduct\x12\x1d.vitrine.v1.GetProductRequest\x1a\x1e.vitrine.v1.GetProductResponse\x12Q\n\x0cGetThumbnail\x12\x1f.vitrine.v1.GetThumbnailRequest\x1a .vitrine.v1.GetThumbnailResponse\x12W\n\x0eGetIndexStatus\x12!.vitrine.v1.GetIndexStatusRequest\x1a\".vitrine.v1.GetIndexStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vitrine.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COVERAGE']._serialized_start=156
-  _globals['_COVERAGE']._serialized_end=292
-  _globals['_SEARCHREQUEST']._serialized_start=295
-  _globals['_SEARCHREQUEST']._serialized_end=586
-  _globals['_SEARCHRESPONSE']._serialized_start=589
-  _globals['_SEARCHRESPONSE']._serialized_end=763
-  _globals['_GETPRODUCTREQUEST']._serialized_start=765
-  _globals['_GETPRODUCTREQUEST']._serialized_end=884
-  _globals['_GETPRODUCTRESPONSE']._serialized_start=886
-  _globals['_GETPRODUCTRESPONSE']._serialized_end=944
-  _globals['_GETTHUMBNAILREQUEST']._serialized_start=946
-  _globals['_GETTHUMBNAILREQUEST']._serialized_end=998
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=1000
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=1036
-  _globals['_GETINDEXSTATUSREQUEST']._serialized_start=1038
-  _globals['_GETINDEXSTATUSREQUEST']._serialized_end=1076
-  _globals['_GETINDEXSTATUSRESPONSE']._serialized_start=1079
-  _globals['_GETINDEXSTATUSRESPONSE']._serialized_end=1296
-  _globals['_VISUALSEARCH']._serialized_start=1299
-  _globals['_VISUALSEARCH']._serialized_end=1627
+  _globals['_COVERAGE']._serialized_start=181
+  _globals['_COVERAGE']._serialized_end=317
+  _globals['_SEARCHREQUEST']._serialized_start=320
+  _globals['_SEARCHREQUEST']._serialized_end=746
+  _globals['_FACETCOUNT']._serialized_start=748
+  _globals['_FACETCOUNT']._serialized_end=821
+  _globals['_FACET']._serialized_start=824
+  _globals['_FACET']._serialized_end=955
+  _globals['_SEARCHRESPONSE']._serialized_start=958
+  _globals['_SEARCHRESPONSE']._serialized_end=1246
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=1248
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=1328
+  _globals['_BATCHSEARCHRESULT']._serialized_start=1330
+  _globals['_BATCHSEARCHRESULT']._serialized_end=1447
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1449
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1518
+  _globals['_SCANREQUEST']._serialized_start=1521
+  _globals['_SCANREQUEST']._serialized_end=1793
+  _globals['_SCANRESPONSE']._serialized_start=1796
+  _globals['_SCANRESPONSE']._serialized_end=2022
+  _globals['_GETPRODUCTREQUEST']._serialized_start=2024
+  _globals['_GETPRODUCTREQUEST']._serialized_end=2143
+  _globals['_GETPRODUCTRESPONSE']._serialized_start=2145
+  _globals['_GETPRODUCTRESPONSE']._serialized_end=2203
+  _globals['_GETTHUMBNAILREQUEST']._serialized_start=2205
+  _globals['_GETTHUMBNAILREQUEST']._serialized_end=2257
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=2259
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=2295
+  _globals['_GETINDEXSTATUSREQUEST']._serialized_start=2297
+  _globals['_GETINDEXSTATUSREQUEST']._serialized_end=2335
+  _globals['_GETINDEXSTATUSRESPONSE']._serialized_start=2338
+  _globals['_GETINDEXSTATUSRESPONSE']._serialized_end=2555
+  _globals['_VISUALSEARCH']._serialized_start=2558
+  _globals['_VISUALSEARCH']._serialized_end=3027
 # @@protoc_insertion_point(module_scope)

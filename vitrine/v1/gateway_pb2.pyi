@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from vitrine.v1 import catalogue_pb2 as _catalogue_pb2
 from vitrine.v1 import embedder_pb2 as _embedder_pb2
+from vitrine.v1 import filter_pb2 as _filter_pb2
 from vitrine.v1 import searcher_pb2 as _searcher_pb2
 import builtins as _builtins
 import sys
@@ -69,6 +70,11 @@ class SearchRequest(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     REQUIRE_COMPLETE_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RECALL_TARGET_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Empty = the default one."""
     image: _builtins.bytes
@@ -82,9 +88,17 @@ class SearchRequest(_message.Message):
     min_score: _builtins.float
     """Products scoring below are left out. -1 to 1."""
     exact: _builtins.bool
-    """Score every row instead of using the trees."""
+    """Score every row instead of using the trees: recall 1, at a cost that grows with the catalogue."""
     require_complete: _builtins.bool
     """Answer UNAVAILABLE rather than partially."""
+    page_token: _builtins.str
+    """The next page of an answer: its next_page_token, with the same query (page_size may differ). It continues strictly
+    after the last result seen, on the catalogue as it is now. At most 1,000 products in all.
+    """
+    recall_target: _builtins.float
+    """Recall to aim at instead of the index's own target: less is faster. 0.5 ≤ recall_target < 1; not with `exact`."""
+    explain: _builtins.bool
+    """Say in `plans` how each shard was searched and what it cost."""
     @_builtins.property
     def crop(self) -> _embedder_pb2.CropBox:
         """Only with `image`. Absent: the whole picture."""
@@ -92,6 +106,16 @@ class SearchRequest(_message.Message):
     @_builtins.property
     def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.LogPosition]:
         """Read your own writes: wait, within the deadline, until these places are indexed."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """Only products that meet it. As many as are asked for are answered, whenever that many exist."""
+
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Count the values of these fields ("category", "attributes.<name>", "live.<name>") over the best 1,000 products.
+        At most 16.
+        """
 
     def __init__(
         self,
@@ -106,15 +130,22 @@ class SearchRequest(_message.Message):
         exact: _builtins.bool = ...,
         require_complete: _builtins.bool = ...,
         at_least: _abc.Iterable[_catalogue_pb2.LogPosition] | None = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        page_token: _builtins.str = ...,
+        recall_target: _builtins.float | None = ...,
+        explain: _builtins.bool = ...,
+        facets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_page_size", b"_page_size", "crop", b"crop", "image", b"image", "min_score", b"min_score", "page_size", b"page_size", "product_id", b"product_id", "query", b"query", "vector", b"vector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_page_size", b"_page_size", "_recall_target", b"_recall_target", "crop", b"crop", "filter", b"filter", "image", b"image", "min_score", b"min_score", "page_size", b"page_size", "product_id", b"product_id", "query", b"query", "recall_target", b"recall_target", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_page_size", b"_page_size", "at_least", b"at_least", "crop", b"crop", "exact", b"exact", "image", b"image", "index", b"index", "min_score", b"min_score", "page_size", b"page_size", "product_id", b"product_id", "query", b"query", "require_complete", b"require_complete", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_page_size", b"_page_size", "_recall_target", b"_recall_target", "at_least", b"at_least", "crop", b"crop", "exact", b"exact", "explain", b"explain", "facets", b"facets", "filter", b"filter", "image", b"image", "index", b"index", "min_score", b"min_score", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "query", b"query", "recall_target", b"recall_target", "require_complete", b"require_complete", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    _WhichOneofReturnType__recall_target: _TypeAlias = _typing.Literal["recall_target"]  # noqa: Y015
+    _WhichOneofArgType__recall_target: _TypeAlias = _typing.Literal["_recall_target", b"_recall_target"]  # noqa: Y015
     _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["image", "product_id", "vector"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
     @_typing.overload
@@ -122,9 +153,71 @@ class SearchRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall_target) -> _WhichOneofReturnType__recall_target | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
 
 Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
+
+@_typing.final
+class FacetCount(_message.Message):
+    """A value and how many of the best products have it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    products: _builtins.int
+    @_builtins.property
+    def value(self) -> _catalogue_pb2.AttributeValue: ...
+    def __init__(
+        self,
+        *,
+        value: _catalogue_pb2.AttributeValue | None = ...,
+        products: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["products", b"products", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetCount: _TypeAlias = FacetCount  # noqa: Y015
+
+@_typing.final
+class Facet(_message.Message):
+    """The values of one field over the best products: most frequent first, then by value; at most 256 of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    PRODUCTS_WITHOUT_FIELD_NUMBER: _builtins.int
+    VALUES_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    products: _builtins.int
+    """Products counted over (at most 1,000), those of them without the field, and values left out of `counts`."""
+    products_without: _builtins.int
+    values_left_out: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCount]: ...
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        counts: _abc.Iterable[Global___FacetCount] | None = ...,
+        products: _builtins.int = ...,
+        products_without: _builtins.int = ...,
+        values_left_out: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "field", b"field", "products", b"products", "products_without", b"products_without", "values_left_out", b"values_left_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Facet: _TypeAlias = Facet  # noqa: Y015
 
 @_typing.final
 class SearchResponse(_message.Message):
@@ -135,9 +228,17 @@ class SearchResponse(_message.Message):
     INDEX_TIME_FIELD_NUMBER: _builtins.int
     MODEL_ID_FIELD_NUMBER: _builtins.int
     QUERY_ID_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    PLANS_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     query_id: _builtins.str
     """Names this answer in logs."""
+    next_page_token: _builtins.str
+    """Asks for the next page; empty: there is none, or 1,000 products have been answered."""
+    recall: _builtins.float
+    """Lowest recall measured for what was spent, over the shards searched; 1 = every row was scored."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[_searcher_pb2.Hit]:
         """Best first, one a product."""
@@ -148,6 +249,14 @@ class SearchResponse(_message.Message):
     def index_time(self) -> _timestamp_pb2.Timestamp:
         """Everything appended to the log before this time is in the answer (minimum over the answering partitions)."""
 
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Facet]:
+        """One a field asked for, in that order."""
+
+    @_builtins.property
+    def plans(self) -> _containers.RepeatedCompositeFieldContainer[_searcher_pb2.ShardPlan]:
+        """Only with `explain`."""
+
     def __init__(
         self,
         *,
@@ -156,14 +265,194 @@ class SearchResponse(_message.Message):
         index_time: _timestamp_pb2.Timestamp | None = ...,
         model_id: _builtins.str = ...,
         query_id: _builtins.str = ...,
+        next_page_token: _builtins.str = ...,
+        recall: _builtins.float = ...,
+        facets: _abc.Iterable[Global___Facet] | None = ...,
+        plans: _abc.Iterable[_searcher_pb2.ShardPlan] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "index_time", b"index_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "index_time", b"index_time", "model_id", b"model_id", "query_id", b"query_id", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "facets", b"facets", "index_time", b"index_time", "model_id", b"model_id", "next_page_token", b"next_page_token", "plans", b"plans", "query_id", b"query_id", "recall", b"recall", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class BatchSearchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    SEARCHES_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    """Of every search here; empty = the default one. A search that names another is refused."""
+    @_builtins.property
+    def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchRequest]:
+        """1 to 256. At most 64 of them by image."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        searches: _abc.Iterable[Global___SearchRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "searches", b"searches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchRequest: _TypeAlias = BatchSearchRequest  # noqa: Y015
+
+@_typing.final
+class BatchSearchResult(_message.Message):
+    """The answer to one search, or why it has none: a bad one never fails the others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___SearchResponse: ...
+    @_builtins.property
+    def error(self) -> _catalogue_pb2.ItemError: ...
+    def __init__(
+        self,
+        *,
+        response: Global___SearchResponse | None = ...,
+        error: _catalogue_pb2.ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___BatchSearchResult: _TypeAlias = BatchSearchResult  # noqa: Y015
+
+@_typing.final
+class BatchSearchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchSearchResult]:
+        """One a search, in order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchSearchResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchResponse: _TypeAlias = BatchSearchResponse  # noqa: Y015
+
+@_typing.final
+class ScanRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    CROP_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    REQUIRE_COMPLETE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    image: _builtins.bytes
+    product_id: _builtins.str
+    vector: _builtins.bytes
+    min_score: _builtins.float
+    """Every product scoring at least this is answered. Required."""
+    require_complete: _builtins.bool
+    """End with UNAVAILABLE rather than with a partial answer."""
+    @_builtins.property
+    def crop(self) -> _embedder_pb2.CropBox: ...
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter: ...
+    @_builtins.property
+    def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.LogPosition]: ...
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        image: _builtins.bytes = ...,
+        product_id: _builtins.str = ...,
+        vector: _builtins.bytes = ...,
+        crop: _embedder_pb2.CropBox | None = ...,
+        min_score: _builtins.float | None = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        require_complete: _builtins.bool = ...,
+        at_least: _abc.Iterable[_catalogue_pb2.LogPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "crop", b"crop", "filter", b"filter", "image", b"image", "min_score", b"min_score", "product_id", b"product_id", "query", b"query", "vector", b"vector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "at_least", b"at_least", "crop", b"crop", "filter", b"filter", "image", b"image", "index", b"index", "min_score", b"min_score", "product_id", b"product_id", "query", b"query", "require_complete", b"require_complete", "vector", b"vector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
+    _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["image", "product_id", "vector"]  # noqa: Y015
+    _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
+
+Global___ScanRequest: _TypeAlias = ScanRequest  # noqa: Y015
+
+@_typing.final
+class ScanResponse(_message.Message):
+    """Results as they are found, in no order, one a product. The last message has no results and says how complete
+    the whole was and what it cost; a stream that ends without it was cut short.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    INDEX_TIME_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    query_id: _builtins.str
+    products: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_searcher_pb2.Hit]: ...
+    @_builtins.property
+    def coverage(self) -> Global___Coverage: ...
+    @_builtins.property
+    def index_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def cost(self) -> _searcher_pb2.ScanCost: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_searcher_pb2.Hit] | None = ...,
+        coverage: Global___Coverage | None = ...,
+        index_time: _timestamp_pb2.Timestamp | None = ...,
+        model_id: _builtins.str = ...,
+        query_id: _builtins.str = ...,
+        cost: _searcher_pb2.ScanCost | None = ...,
+        products: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "coverage", b"coverage", "index_time", b"index_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "coverage", b"coverage", "index_time", b"index_time", "model_id", b"model_id", "products", b"products", "query_id", b"query_id", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanResponse: _TypeAlias = ScanResponse  # noqa: Y015
 
 @_typing.final
 class GetProductRequest(_message.Message):
@@ -292,7 +581,7 @@ class GetIndexStatusResponse(_message.Message):
     index: _builtins.str
     dim: _builtins.int
     metric: _builtins.str
-    """"angular"."""
+    """"angular", "euclidean", "manhattan" or "hamming"."""
     model_id: _builtins.str
     partitions_total: _builtins.int
     log_id: _builtins.str

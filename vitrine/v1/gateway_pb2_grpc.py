@@ -39,6 +39,16 @@ class VisualSearchStub:
                 request_serializer=vitrine_dot_v1_dot_gateway__pb2.SearchRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_gateway__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.BatchSearch = channel.unary_unary(
+                '/vitrine.v1.VisualSearch/BatchSearch',
+                request_serializer=vitrine_dot_v1_dot_gateway__pb2.BatchSearchRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_gateway__pb2.BatchSearchResponse.FromString,
+                _registered_method=True)
+        self.Scan = channel.unary_stream(
+                '/vitrine.v1.VisualSearch/Scan',
+                request_serializer=vitrine_dot_v1_dot_gateway__pb2.ScanRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_gateway__pb2.ScanResponse.FromString,
+                _registered_method=True)
         self.GetProduct = channel.unary_unary(
                 '/vitrine.v1.VisualSearch/GetProduct',
                 request_serializer=vitrine_dot_v1_dot_gateway__pb2.GetProductRequest.SerializeToString,
@@ -63,6 +73,21 @@ class VisualSearchServicer:
         """Products that look like the query. Errors: INVALID_ARGUMENT (names the field), NOT_FOUND (`product_id`, `index`),
         FAILED_PRECONDITION (embedder and index use different models), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED,
         UNAVAILABLE (no partition answered, or not all and `require_complete`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchSearch(self, request, context):
+        """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Scan(self, request, context):
+        """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
+        may run at once. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +121,16 @@ def add_VisualSearchServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=vitrine_dot_v1_dot_gateway__pb2.SearchRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_gateway__pb2.SearchResponse.SerializeToString,
+            ),
+            'BatchSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSearch,
+                    request_deserializer=vitrine_dot_v1_dot_gateway__pb2.BatchSearchRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_gateway__pb2.BatchSearchResponse.SerializeToString,
+            ),
+            'Scan': grpc.unary_stream_rpc_method_handler(
+                    servicer.Scan,
+                    request_deserializer=vitrine_dot_v1_dot_gateway__pb2.ScanRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_gateway__pb2.ScanResponse.SerializeToString,
             ),
             'GetProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProduct,
@@ -140,6 +175,60 @@ class VisualSearch:
             '/vitrine.v1.VisualSearch/Search',
             vitrine_dot_v1_dot_gateway__pb2.SearchRequest.SerializeToString,
             vitrine_dot_v1_dot_gateway__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VisualSearch/BatchSearch',
+            vitrine_dot_v1_dot_gateway__pb2.BatchSearchRequest.SerializeToString,
+            vitrine_dot_v1_dot_gateway__pb2.BatchSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vitrine.v1.VisualSearch/Scan',
+            vitrine_dot_v1_dot_gateway__pb2.ScanRequest.SerializeToString,
+            vitrine_dot_v1_dot_gateway__pb2.ScanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,12 @@ class VisualSearchStub:
     FAILED_PRECONDITION (embedder and index use different models), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED,
     UNAVAILABLE (no partition answered, or not all and `require_complete`).
     """
+    BatchSearch: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.BatchSearchRequest, _gateway_pb2.BatchSearchResponse]
+    """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result."""
+    Scan: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ScanRequest, _gateway_pb2.ScanResponse]
+    """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
+    may run at once. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
+    """
     GetProduct: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetProductRequest, _gateway_pb2.GetProductResponse]
     """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]
@@ -50,6 +56,12 @@ class VisualSearchAsyncStub(VisualSearchStub):
     """Products that look like the query. Errors: INVALID_ARGUMENT (names the field), NOT_FOUND (`product_id`, `index`),
     FAILED_PRECONDITION (embedder and index use different models), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED,
     UNAVAILABLE (no partition answered, or not all and `require_complete`).
+    """
+    BatchSearch: _aio.UnaryUnaryMultiCallable[_gateway_pb2.BatchSearchRequest, _gateway_pb2.BatchSearchResponse]  # type: ignore[assignment]
+    """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result."""
+    Scan: _aio.UnaryStreamMultiCallable[_gateway_pb2.ScanRequest, _gateway_pb2.ScanResponse]  # type: ignore[assignment]
+    """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
+    may run at once. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetProductRequest, _gateway_pb2.GetProductResponse]  # type: ignore[assignment]
     """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
@@ -68,6 +80,24 @@ class VisualSearchServicer(metaclass=_abc_1.ABCMeta):
         """Products that look like the query. Errors: INVALID_ARGUMENT (names the field), NOT_FOUND (`product_id`, `index`),
         FAILED_PRECONDITION (embedder and index use different models), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED,
         UNAVAILABLE (no partition answered, or not all and `require_complete`).
+        """
+
+    @_abc_1.abstractmethod
+    def BatchSearch(
+        self,
+        request: _gateway_pb2.BatchSearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.BatchSearchResponse, _abc.Awaitable[_gateway_pb2.BatchSearchResponse]]:
+        """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result."""
+
+    @_abc_1.abstractmethod
+    def Scan(
+        self,
+        request: _gateway_pb2.ScanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ScanResponse], _abc.AsyncIterator[_gateway_pb2.ScanResponse]]:
+        """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
+        may run at once. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
         """
 
     @_abc_1.abstractmethod

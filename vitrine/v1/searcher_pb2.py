@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from vitrine.v1 import catalogue_pb2 as vitrine_dot_v1_dot_catalogue__pb2
+from vitrine.v1 import filter_pb2 as vitrine_dot_v1_dot_filter__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vitrine/v1/searcher.proto\x12\nvitrine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avitrine/v1/catalogue.proto\"y\n\x0bVectorQuery\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\t\n\x01k\x18\x02 \x01(\r\x12\r\n\x05\x65xact\x18\x03 \x01(\x08\x12\x16\n\tmin_score\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\x12\x65xclude_product_id\x18\x05 \x01(\tB\x0c\n\n_min_score\"\xdf\x02\n\x03Hit\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\r\n\x05score\x18\x05 \x01(\x02\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x33\n\nattributes\x18\x07 \x03(\x0b\x32\x1f.vitrine.v1.Hit.AttributesEntry\x12\'\n\x04live\x18\x08 \x03(\x0b\x32\x19.vitrine.v1.Hit.LiveEntry\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\x1aG\n\tLiveEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\"%\n\x04Hits\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\"5\n\x10PartitionFailure\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\"|\n\x0fPartitionAnswer\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x15\n\rrows_searched\x18\x03 \x01(\x04\x12.\n\nindex_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x15SearcherSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12(\n\x07queries\x18\x03 \x03(\x0b\x32\x17.vitrine.v1.VectorQuery\x12)\n\x08\x61t_least\x18\x04 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\"\xa8\x01\n\x16SearcherSearchResponse\x12\x1e\n\x04hits\x18\x01 \x03(\x0b\x32\x10.vitrine.v1.Hits\x12,\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x1b.vitrine.v1.PartitionAnswer\x12.\n\x08\x66\x61ilures\x18\x03 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\x12\x10\n\x08model_id\x18\x04 \x01(\t\"M\n\x0cIndexedImage\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\"\xe2\x03\n\x07Product\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x37\n\nattributes\x18\x03 \x03(\x0b\x32#.vitrine.v1.Product.AttributesEntry\x12(\n\x06images\x18\x04 \x03(\x0b\x32\x18.vitrine.v1.IndexedImage\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08position\x18\x07 \x01(\x0b\x32\x17.vitrine.v1.LogPosition\x12+\n\x04live\x18\x08 \x03(\x0b\x32\x1d.vitrine.v1.Product.LiveEntry\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\x1aG\n\tLiveEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\"y\n\x12GetProductsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x13\n\x0bproduct_ids\x18\x02 \x03(\t\x12\x14\n\x0cwith_vectors\x18\x03 \x01(\x08\x12)\n\x08\x61t_least\x18\x04 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\"~\n\x13GetProductsResponse\x12%\n\x08products\x18\x01 \x03(\x0b\x32\x13.vitrine.v1.Product\x12.\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\x12\x10\n\x08model_id\x18\x03 \x01(\t\"\x9b\x01\n\x0bShardStatus\x12\x10\n\x08shard_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x11\n\trows_live\x18\x04 \x01(\x04\x12\x12\n\ntombstones\x18\x05 \x01(\x04\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x14\n\x0crecall_at_10\x18\x07 \x01(\x01\x12\x11\n\tlive_rows\x18\x08 \x01(\x04\"\xf7\x01\n\x0fPartitionStatus\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x04\x12\x11\n\trows_live\x18\x04 \x01(\x04\x12\x15\n\rproducts_live\x18\x05 \x01(\x04\x12.\n\nindex_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06shards\x18\x07 \x03(\x0b\x32\x17.vitrine.v1.ShardStatus\x12\x18\n\x10next_live_offset\x18\x08 \x01(\x04\x12\x0e\n\x06paused\x18\t \x01(\t\"&\n\x15SearcherStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\x8b\x01\n\x16SearcherStatusResponse\x12/\n\npartitions\x18\x01 \x03(\x0b\x32\x1b.vitrine.v1.PartitionStatus\x12.\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\x12\x10\n\x08model_id\x18\x03 \x01(\t2\xff\x01\n\x08Searcher\x12O\n\x06Search\x12!.vitrine.v1.SearcherSearchRequest\x1a\".vitrine.v1.SearcherSearchResponse\x12N\n\x0bGetProducts\x12\x1e.vitrine.v1.GetProductsRequest\x1a\x1f.vitrine.v1.GetProductsResponse\x12R\n\tGetStatus\x12!.vitrine.v1.SearcherStatusRequest\x1a\".vitrine.v1.SearcherStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vitrine/v1/searcher.proto\x12\nvitrine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avitrine/v1/catalogue.proto\x1a\x17vitrine/v1/filter.proto\"0\n\x0bRankedPlace\x12\r\n\x05score\x18\x01 \x01(\x02\x12\x12\n\nproduct_id\x18\x02 \x01(\t\"\xbf\x02\n\x0bVectorQuery\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\t\n\x01k\x18\x02 \x01(\r\x12\r\n\x05\x65xact\x18\x03 \x01(\x08\x12\x16\n\tmin_score\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\x12\x65xclude_product_id\x18\x05 \x01(\t\x12\"\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x1a\n\rrecall_target\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12&\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x17.vitrine.v1.RankedPlace\x12\x0f\n\x07skipped\x18\t \x01(\r\x12\x0f\n\x07\x65xplain\x18\n \x01(\x08\x12\x12\n\nwhole_hits\x18\x0b \x01(\r\x12\x14\n\x0c\x66\x61\x63\x65t_fields\x18\x0c \x03(\tB\x0c\n\n_min_scoreB\x10\n\x0e_recall_target\"\xdf\x02\n\x03Hit\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\r\n\x05score\x18\x05 \x01(\x02\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\x33\n\nattributes\x18\x07 \x03(\x0b\x32\x1f.vitrine.v1.Hit.AttributesEntry\x12\'\n\x04live\x18\x08 \x03(\x0b\x32\x19.vitrine.v1.Hit.LiveEntry\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\x1aG\n\tLiveEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\"\xe4\x01\n\tShardPlan\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x10\n\x08shard_id\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x11\n\trows_live\x18\x04 \x01(\x04\x12\x15\n\rrows_matching\x18\x05 \x01(\x04\x12\x17\n\x0fnodes_inspected\x18\x06 \x01(\x04\x12\x13\n\x0brows_scored\x18\x07 \x01(\x04\x12\x11\n\tfell_back\x18\x08 \x01(\x08\x12\x11\n\tsearch_us\x18\t \x01(\x01\x12\x0f\n\x07mask_us\x18\n \x01(\x01\x12\x13\n\x0bmask_cached\x18\x0b \x01(\x08\"\x83\x01\n\x04Hits\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12\x0e\n\x06recall\x18\x02 \x01(\x02\x12$\n\x05plans\x18\x03 \x03(\x0b\x32\x15.vitrine.v1.ShardPlan\x12&\n\x06\x66ields\x18\x04 \x03(\x0b\x32\x16.vitrine.v1.FieldFacts\"5\n\x10PartitionFailure\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\"|\n\x0fPartitionAnswer\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x15\n\rrows_searched\x18\x03 \x01(\x04\x12.\n\nindex_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x15SearcherSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12(\n\x07queries\x18\x03 \x03(\x0b\x32\x17.vitrine.v1.VectorQuery\x12)\n\x08\x61t_least\x18\x04 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\"\xa8\x01\n\x16SearcherSearchResponse\x12\x1e\n\x04hits\x18\x01 \x03(\x0b\x32\x10.vitrine.v1.Hits\x12,\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x1b.vitrine.v1.PartitionAnswer\x12.\n\x08\x66\x61ilures\x18\x03 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\x12\x10\n\x08model_id\x18\x04 \x01(\t\"M\n\x0cIndexedImage\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\"\xe2\x03\n\x07Product\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x37\n\nattributes\x18\x03 \x03(\x0b\x32#.vitrine.v1.Product.AttributesEntry\x12(\n\x06images\x18\x04 \x03(\x0b\x32\x18.vitrine.v1.IndexedImage\x12.\n\nevent_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08position\x18\x07 \x01(\x0b\x32\x17.vitrine.v1.LogPosition\x12+\n\x04live\x18\x08 \x03(\x0b\x32\x1d.vitrine.v1.Product.LiveEntry\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\x1aG\n\tLiveEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\"y\n\x12GetProductsRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x13\n\x0bproduct_ids\x18\x02 \x03(\t\x12\x14\n\x0cwith_vectors\x18\x03 \x01(\x08\x12)\n\x08\x61t_least\x18\x04 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\"~\n\x13GetProductsResponse\x12%\n\x08products\x18\x01 \x03(\x0b\x32\x13.vitrine.v1.Product\x12.\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\x12\x10\n\x08model_id\x18\x03 \x01(\t\"\xca\x01\n\x0bShardStatus\x12\x10\n\x08shard_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x11\n\trows_live\x18\x04 \x01(\x04\x12\x12\n\ntombstones\x18\x05 \x01(\x04\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x14\n\x0crecall_at_10\x18\x07 \x01(\x01\x12\x11\n\tlive_rows\x18\x08 \x01(\x04\x12\x15\n\rrecall_at_100\x18\t \x01(\x01\x12\x16\n\x0etarget_reached\x18\n \x01(\x08\"\xce\x02\n\x0fPartitionStatus\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x04\x12\x11\n\trows_live\x18\x04 \x01(\x04\x12\x15\n\rproducts_live\x18\x05 \x01(\x04\x12.\n\nindex_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06shards\x18\x07 \x03(\x0b\x32\x17.vitrine.v1.ShardStatus\x12\x18\n\x10next_live_offset\x18\x08 \x01(\x04\x12\x0e\n\x06paused\x18\t \x01(\t\x12&\n\x06\x66ields\x18\n \x03(\x0b\x32\x16.vitrine.v1.FieldFacts\x12\x15\n\rprobed_recall\x18\x0b \x01(\x01\x12\x16\n\x0eprobed_queries\x18\x0c \x01(\x04\"&\n\x15SearcherStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\x8b\x01\n\x16SearcherStatusResponse\x12/\n\npartitions\x18\x01 \x03(\x0b\x32\x1b.vitrine.v1.PartitionStatus\x12.\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\x12\x10\n\x08model_id\x18\x03 \x01(\t\"\xc6\x01\n\x13SearcherScanRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12\x0e\n\x06vector\x18\x03 \x01(\x0c\x12\x11\n\tmin_score\x18\x04 \x01(\x02\x12\"\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x1a\n\x12\x65xclude_product_id\x18\x06 \x01(\t\x12)\n\x08\x61t_least\x18\x07 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\"2\n\x08ScanCost\x12\x13\n\x0brows_scored\x18\x01 \x01(\x04\x12\x11\n\tscoring_s\x18\x02 \x01(\x01\"\xf1\x01\n\x14SearcherScanResponse\x12\x1d\n\x04hits\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12,\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x1b.vitrine.v1.PartitionAnswer\x12.\n\x08\x66\x61ilures\x18\x03 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12&\n\x06\x66ields\x18\x05 \x03(\x0b\x32\x16.vitrine.v1.FieldFacts\x12\"\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x14.vitrine.v1.ScanCost2\xcc\x02\n\x08Searcher\x12O\n\x06Search\x12!.vitrine.v1.SearcherSearchRequest\x1a\".vitrine.v1.SearcherSearchResponse\x12K\n\x04Scan\x12\x1f.vitrine.v1.SearcherScanRequest\x1a .vitrine.v1.SearcherScanResponse0\x01\x12N\n\x0bGetProducts\x12\x1e.vitrine.v1.GetProductsRequest\x1a\x1f.vitrine.v1.GetProductsResponse\x12R\n\tGetStatus\x12!.vitrine.v1.SearcherStatusRequest\x1a\".vitrine.v1.SearcherStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,44 +42,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_PRODUCT_LIVEENTRY']._loaded_options = None
   _globals['_PRODUCT_LIVEENTRY']._serialized_options = b'8\001'
-  _globals['_VECTORQUERY']._serialized_start=102
-  _globals['_VECTORQUERY']._serialized_end=223
-  _globals['_HIT']._serialized_start=226
-  _globals['_HIT']._serialized_end=577
-  _globals['_HIT_ATTRIBUTESENTRY']._serialized_start=427
-  _globals['_HIT_ATTRIBUTESENTRY']._serialized_end=504
-  _globals['_HIT_LIVEENTRY']._serialized_start=506
-  _globals['_HIT_LIVEENTRY']._serialized_end=577
-  _globals['_HITS']._serialized_start=579
-  _globals['_HITS']._serialized_end=616
-  _globals['_PARTITIONFAILURE']._serialized_start=618
-  _globals['_PARTITIONFAILURE']._serialized_end=671
-  _globals['_PARTITIONANSWER']._serialized_start=673
-  _globals['_PARTITIONANSWER']._serialized_end=797
-  _globals['_SEARCHERSEARCHREQUEST']._serialized_start=800
-  _globals['_SEARCHERSEARCHREQUEST']._serialized_end=943
-  _globals['_SEARCHERSEARCHRESPONSE']._serialized_start=946
-  _globals['_SEARCHERSEARCHRESPONSE']._serialized_end=1114
-  _globals['_INDEXEDIMAGE']._serialized_start=1116
-  _globals['_INDEXEDIMAGE']._serialized_end=1193
-  _globals['_PRODUCT']._serialized_start=1196
-  _globals['_PRODUCT']._serialized_end=1678
-  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_start=427
-  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_end=504
-  _globals['_PRODUCT_LIVEENTRY']._serialized_start=506
-  _globals['_PRODUCT_LIVEENTRY']._serialized_end=577
-  _globals['_GETPRODUCTSREQUEST']._serialized_start=1680
-  _globals['_GETPRODUCTSREQUEST']._serialized_end=1801
-  _globals['_GETPRODUCTSRESPONSE']._serialized_start=1803
-  _globals['_GETPRODUCTSRESPONSE']._serialized_end=1929
-  _globals['_SHARDSTATUS']._serialized_start=1932
-  _globals['_SHARDSTATUS']._serialized_end=2087
-  _globals['_PARTITIONSTATUS']._serialized_start=2090
-  _globals['_PARTITIONSTATUS']._serialized_end=2337
-  _globals['_SEARCHERSTATUSREQUEST']._serialized_start=2339
-  _globals['_SEARCHERSTATUSREQUEST']._serialized_end=2377
-  _globals['_SEARCHERSTATUSRESPONSE']._serialized_start=2380
-  _globals['_SEARCHERSTATUSRESPONSE']._serialized_end=2519
-  _globals['_SEARCHER']._serialized_start=2522
-  _globals['_SEARCHER']._serialized_end=2777
+  _globals['_RANKEDPLACE']._serialized_start=127
+  _globals['_RANKEDPLACE']._serialized_end=175
+  _globals['_VECTORQUERY']._serialized_start=178
+  _globals['_VECTORQUERY']._serialized_end=497
+  _globals['_HIT']._serialized_start=500
+  _globals['_HIT']._serialized_end=851
+  _globals['_HIT_ATTRIBUTESENTRY']._serialized_start=701
+  _globals['_HIT_ATTRIBUTESENTRY']._serialized_end=778
+  _globals['_HIT_LIVEENTRY']._serialized_start=780
+  _globals['_HIT_LIVEENTRY']._serialized_end=851
+  _globals['_SHARDPLAN']._serialized_start=854
+  _globals['_SHARDPLAN']._serialized_end=1082
+  _globals['_HITS']._serialized_start=1085
+  _globals['_HITS']._serialized_end=1216
+  _globals['_PARTITIONFAILURE']._serialized_start=1218
+  _globals['_PARTITIONFAILURE']._serialized_end=1271
+  _globals['_PARTITIONANSWER']._serialized_start=1273
+  _globals['_PARTITIONANSWER']._serialized_end=1397
+  _globals['_SEARCHERSEARCHREQUEST']._serialized_start=1400
+  _globals['_SEARCHERSEARCHREQUEST']._serialized_end=1543
+  _globals['_SEARCHERSEARCHRESPONSE']._serialized_start=1546
+  _globals['_SEARCHERSEARCHRESPONSE']._serialized_end=1714
+  _globals['_INDEXEDIMAGE']._serialized_start=1716
+  _globals['_INDEXEDIMAGE']._serialized_end=1793
+  _globals['_PRODUCT']._serialized_start=1796
+  _globals['_PRODUCT']._serialized_end=2278
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_start=701
+  _globals['_PRODUCT_ATTRIBUTESENTRY']._serialized_end=778
+  _globals['_PRODUCT_LIVEENTRY']._serialized_start=780
+  _globals['_PRODUCT_LIVEENTRY']._serialized_end=851
+  _globals['_GETPRODUCTSREQUEST']._serialized_start=2280
+  _globals['_GETPRODUCTSREQUEST']._serialized_end=2401
+  _globals['_GETPRODUCTSRESPONSE']._serialized_start=2403
+  _globals['_GETPRODUCTSRESPONSE']._serialized_end=2529
+  _globals['_SHARDSTATUS']._serialized_start=2532
+  _globals['_SHARDSTATUS']._serialized_end=2734
+  _globals['_PARTITIONSTATUS']._serialized_start=2737
+  _globals['_PARTITIONSTATUS']._serialized_end=3071
+  _globals['_SEARCHERSTATUSREQUEST']._serialized_start=3073
+  _globals['_SEARCHERSTATUSREQUEST']._serialized_end=3111
+  _globals['_SEARCHERSTATUSRESPONSE']._serialized_start=3114
+  _globals['_SEARCHERSTATUSRESPONSE']._serialized_end=3253
+  _globals['_SEARCHERSCANREQUEST']._serialized_start=3256
+  _globals['_SEARCHERSCANREQUEST']._serialized_end=3454
+  _globals['_SCANCOST']._serialized_start=3456
+  _globals['_SCANCOST']._serialized_end=3506
+  _globals['_SEARCHERSCANRESPONSE']._serialized_start=3509
+  _globals['_SEARCHERSCANRESPONSE']._serialized_end=3750
+  _globals['_SEARCHER']._serialized_start=3753
+  _globals['_SEARCHER']._serialized_end=4085
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from vitrine.v1 import catalogue_pb2 as _catalogue_pb2
+from vitrine.v1 import filter_pb2 as _filter_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +22,30 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class RankedPlace(_message.Message):
+    """A place in a ranking: score, then product_id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    product_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        product_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product_id", b"product_id", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankedPlace: _TypeAlias = RankedPlace  # noqa: Y015
+
+@_typing.final
 class VectorQuery(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -29,6 +54,13 @@ class VectorQuery(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
     EXCLUDE_PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    RECALL_TARGET_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    WHOLE_HITS_FIELD_NUMBER: _builtins.int
+    FACET_FIELDS_FIELD_NUMBER: _builtins.int
     vector: _builtins.bytes
     """Little-endian float32, `dim` of them, finite, not all zero."""
     k: _builtins.int
@@ -39,6 +71,26 @@ class VectorQuery(_message.Message):
     """Products scoring below are left out."""
     exclude_product_id: _builtins.str
     """A product never answered (the one that asks). Empty: none."""
+    recall_target: _builtins.float
+    """Recall to aim at instead of the index's own target. 0.5 ≤ recall_target < 1."""
+    skipped: _builtins.int
+    """How many of the `k` products come before `after`: what the search must look past. 0 without `after`."""
+    explain: _builtins.bool
+    """Say how each shard was searched."""
+    whole_hits: _builtins.int
+    """Hits beyond these carry product_id, score and `facet_fields` only. 0: all are whole."""
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """Only products that meet it."""
+
+    @_builtins.property
+    def after(self) -> Global___RankedPlace:
+        """Only products ranked strictly after this place."""
+
+    @_builtins.property
+    def facet_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields wanted in every hit, and looked up for their facts. As in Condition.field."""
+
     def __init__(
         self,
         *,
@@ -47,14 +99,26 @@ class VectorQuery(_message.Message):
         exact: _builtins.bool = ...,
         min_score: _builtins.float | None = ...,
         exclude_product_id: _builtins.str = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        recall_target: _builtins.float | None = ...,
+        after: Global___RankedPlace | None = ...,
+        skipped: _builtins.int = ...,
+        explain: _builtins.bool = ...,
+        whole_hits: _builtins.int = ...,
+        facet_fields: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "min_score", b"min_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_recall_target", b"_recall_target", "after", b"after", "filter", b"filter", "min_score", b"min_score", "recall_target", b"recall_target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "exact", b"exact", "exclude_product_id", b"exclude_product_id", "k", b"k", "min_score", b"min_score", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_recall_target", b"_recall_target", "after", b"after", "exact", b"exact", "exclude_product_id", b"exclude_product_id", "explain", b"explain", "facet_fields", b"facet_fields", "filter", b"filter", "k", b"k", "min_score", b"min_score", "recall_target", b"recall_target", "skipped", b"skipped", "vector", b"vector", "whole_hits", b"whole_hits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    _WhichOneofReturnType__recall_target: _TypeAlias = _typing.Literal["recall_target"]  # noqa: Y015
+    _WhichOneofArgType__recall_target: _TypeAlias = _typing.Literal["_recall_target", b"_recall_target"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall_target) -> _WhichOneofReturnType__recall_target | None: ...
 
 Global___VectorQuery: _TypeAlias = VectorQuery  # noqa: Y015
 
@@ -121,7 +185,7 @@ class Hit(_message.Message):
     sha256: _builtins.bytes
     """SHA-256 of the picture, 32 bytes: the name of its thumbnail."""
     score: _builtins.float
-    """Cosine, -1 to 1; 1 = same direction."""
+    """Angular and hamming: cosine, -1 to 1. Euclidean and manhattan: 1 / (1 + distance), 0 to 1. 1 = the same."""
     category: _builtins.str
     @_builtins.property
     def attributes(self) -> _containers.MessageMap[_builtins.str, _catalogue_pb2.AttributeValue]: ...
@@ -150,22 +214,97 @@ class Hit(_message.Message):
 Global___Hit: _TypeAlias = Hit  # noqa: Y015
 
 @_typing.final
+class ShardPlan(_message.Message):
+    """How one shard (or all fresh ones of a partition together) was searched for one query, and what it cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    SHARD_ID_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    ROWS_LIVE_FIELD_NUMBER: _builtins.int
+    ROWS_MATCHING_FIELD_NUMBER: _builtins.int
+    NODES_INSPECTED_FIELD_NUMBER: _builtins.int
+    ROWS_SCORED_FIELD_NUMBER: _builtins.int
+    FELL_BACK_FIELD_NUMBER: _builtins.int
+    SEARCH_US_FIELD_NUMBER: _builtins.int
+    MASK_US_FIELD_NUMBER: _builtins.int
+    MASK_CACHED_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    shard_id: _builtins.str
+    """Empty: the fresh shards."""
+    method: _builtins.str
+    """"tree": candidates from the tree, re-ranked by exact score. "projected": all matching rows scored in the projected
+    space, the best re-ranked. "exact": all matching rows scored. "none": no row matches.
+    """
+    rows_live: _builtins.int
+    rows_matching: _builtins.int
+    """Live rows that meet the filter; all without one."""
+    nodes_inspected: _builtins.int
+    """Nodes of the tree inspected, and rows scored on their full vectors."""
+    rows_scored: _builtins.int
+    fell_back: _builtins.bool
+    """A first, cheaper way found too few products; `method` is the one that found them."""
+    search_us: _builtins.float
+    """Time for this query: the search itself, and making the filter's mask (0 where it was at hand)."""
+    mask_us: _builtins.float
+    mask_cached: _builtins.bool
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        shard_id: _builtins.str = ...,
+        method: _builtins.str = ...,
+        rows_live: _builtins.int = ...,
+        rows_matching: _builtins.int = ...,
+        nodes_inspected: _builtins.int = ...,
+        rows_scored: _builtins.int = ...,
+        fell_back: _builtins.bool = ...,
+        search_us: _builtins.float = ...,
+        mask_us: _builtins.float = ...,
+        mask_cached: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fell_back", b"fell_back", "mask_cached", b"mask_cached", "mask_us", b"mask_us", "method", b"method", "nodes_inspected", b"nodes_inspected", "partition", b"partition", "rows_live", b"rows_live", "rows_matching", b"rows_matching", "rows_scored", b"rows_scored", "search_us", b"search_us", "shard_id", b"shard_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShardPlan: _TypeAlias = ShardPlan  # noqa: Y015
+
+@_typing.final
 class Hits(_message.Message):
     """The answer to one query: best first, one hit a product; ties by product_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HITS_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    PLANS_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    recall: _builtins.float
+    """Lowest recall measured for what was spent, over the shards searched; 1 = every row was scored."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]: ...
+    @_builtins.property
+    def plans(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardPlan]:
+        """Only if the query asks to explain."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_filter_pb2.FieldFacts]:
+        """For each field that the query's filter and facets name: what the partitions searched here know of it."""
+
     def __init__(
         self,
         *,
         hits: _abc.Iterable[Global___Hit] | None = ...,
+        recall: _builtins.float = ...,
+        plans: _abc.Iterable[Global___ShardPlan] | None = ...,
+        fields: _abc.Iterable[_filter_pb2.FieldFacts] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "hits", b"hits", "plans", b"plans", "recall", b"recall"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -502,6 +641,8 @@ class ShardStatus(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     RECALL_AT_10_FIELD_NUMBER: _builtins.int
     LIVE_ROWS_FIELD_NUMBER: _builtins.int
+    RECALL_AT_100_FIELD_NUMBER: _builtins.int
+    TARGET_REACHED_FIELD_NUMBER: _builtins.int
     shard_id: _builtins.str
     kind: _builtins.str
     """"fresh" or "rolled"."""
@@ -513,9 +654,12 @@ class ShardStatus(_message.Message):
     method: _builtins.str
     """"exact" or "tree"."""
     recall_at_10: _builtins.float
-    """Recall@10 measured when the shard was built; 1 for exact."""
+    """Recall measured when the shard was built, with what is spent for the index's target; 1 for exact."""
     live_rows: _builtins.int
     """Products whose live attributes it holds."""
+    recall_at_100: _builtins.float
+    target_reached: _builtins.bool
+    """False: calibration did not reach the index's target, and the shard is too big to be searched exactly."""
     def __init__(
         self,
         *,
@@ -527,10 +671,12 @@ class ShardStatus(_message.Message):
         method: _builtins.str = ...,
         recall_at_10: _builtins.float = ...,
         live_rows: _builtins.int = ...,
+        recall_at_100: _builtins.float = ...,
+        target_reached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "live_rows", b"live_rows", "method", b"method", "recall_at_10", b"recall_at_10", "rows", b"rows", "rows_live", b"rows_live", "shard_id", b"shard_id", "tombstones", b"tombstones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "live_rows", b"live_rows", "method", b"method", "recall_at_10", b"recall_at_10", "recall_at_100", b"recall_at_100", "rows", b"rows", "rows_live", b"rows_live", "shard_id", b"shard_id", "target_reached", b"target_reached", "tombstones", b"tombstones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -549,6 +695,9 @@ class PartitionStatus(_message.Message):
     SHARDS_FIELD_NUMBER: _builtins.int
     NEXT_LIVE_OFFSET_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    PROBED_RECALL_FIELD_NUMBER: _builtins.int
+    PROBED_QUERIES_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     version: _builtins.int
     next_offset: _builtins.int
@@ -559,10 +708,17 @@ class PartitionStatus(_message.Message):
     """The same as next_offset, of the live stream."""
     paused: _builtins.str
     """Why the partition stands still on purpose (after a rollback); empty: it does not."""
+    probed_recall: _builtins.float
+    """Mean recall@10 of sampled real queries searched again exactly, and how many; 0 of 0 before the first."""
+    probed_queries: _builtins.int
     @_builtins.property
     def index_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShardStatus]: ...
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_filter_pb2.FieldFacts]:
+        """Fields that a filter can name."""
+
     def __init__(
         self,
         *,
@@ -575,10 +731,13 @@ class PartitionStatus(_message.Message):
         shards: _abc.Iterable[Global___ShardStatus] | None = ...,
         next_live_offset: _builtins.int = ...,
         paused: _builtins.str = ...,
+        fields: _abc.Iterable[_filter_pb2.FieldFacts] | None = ...,
+        probed_recall: _builtins.float = ...,
+        probed_queries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["index_time", b"index_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_time", b"index_time", "next_live_offset", b"next_live_offset", "next_offset", b"next_offset", "partition", b"partition", "paused", b"paused", "products_live", b"products_live", "rows_live", b"rows_live", "shards", b"shards", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "index_time", b"index_time", "next_live_offset", b"next_live_offset", "next_offset", b"next_offset", "partition", b"partition", "paused", b"paused", "probed_queries", b"probed_queries", "probed_recall", b"probed_recall", "products_live", b"products_live", "rows_live", b"rows_live", "shards", b"shards", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -629,3 +788,111 @@ class SearcherStatusResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearcherStatusResponse: _TypeAlias = SearcherStatusResponse  # noqa: Y015
+
+@_typing.final
+class SearcherScanRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    EXCLUDE_PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    vector: _builtins.bytes
+    """Little-endian float32, `dim` of them, finite, not all zero."""
+    min_score: _builtins.float
+    """Every product scoring at least this is answered."""
+    exclude_product_id: _builtins.str
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter: ...
+    @_builtins.property
+    def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.LogPosition]: ...
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        partitions: _abc.Iterable[_builtins.int] | None = ...,
+        vector: _builtins.bytes = ...,
+        min_score: _builtins.float = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        exclude_product_id: _builtins.str = ...,
+        at_least: _abc.Iterable[_catalogue_pb2.LogPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "exclude_product_id", b"exclude_product_id", "filter", b"filter", "index", b"index", "min_score", b"min_score", "partitions", b"partitions", "vector", b"vector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearcherScanRequest: _TypeAlias = SearcherScanRequest  # noqa: Y015
+
+@_typing.final
+class ScanCost(_message.Message):
+    """What an exhaustive search cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_SCORED_FIELD_NUMBER: _builtins.int
+    SCORING_S_FIELD_NUMBER: _builtins.int
+    rows_scored: _builtins.int
+    scoring_s: _builtins.float
+    """Time spent scoring, over all partitions."""
+    def __init__(
+        self,
+        *,
+        rows_scored: _builtins.int = ...,
+        scoring_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows_scored", b"rows_scored", "scoring_s", b"scoring_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanCost: _TypeAlias = ScanCost  # noqa: Y015
+
+@_typing.final
+class SearcherScanResponse(_message.Message):
+    """Hits as they are found, in no order, one a product; then one message with everything else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HITS_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]: ...
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionAnswer]: ...
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionFailure]: ...
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_filter_pb2.FieldFacts]: ...
+    @_builtins.property
+    def cost(self) -> Global___ScanCost: ...
+    def __init__(
+        self,
+        *,
+        hits: _abc.Iterable[Global___Hit] | None = ...,
+        answers: _abc.Iterable[Global___PartitionAnswer] | None = ...,
+        failures: _abc.Iterable[Global___PartitionFailure] | None = ...,
+        model_id: _builtins.str = ...,
+        fields: _abc.Iterable[_filter_pb2.FieldFacts] | None = ...,
+        cost: Global___ScanCost | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "cost", b"cost", "failures", b"failures", "fields", b"fields", "hits", b"hits", "model_id", b"model_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearcherScanResponse: _TypeAlias = SearcherScanResponse  # noqa: Y015

@@ -39,6 +39,11 @@ class SearcherStub:
                 request_serializer=vitrine_dot_v1_dot_searcher__pb2.SearcherSearchRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_searcher__pb2.SearcherSearchResponse.FromString,
                 _registered_method=True)
+        self.Scan = channel.unary_stream(
+                '/vitrine.v1.Searcher/Scan',
+                request_serializer=vitrine_dot_v1_dot_searcher__pb2.SearcherScanRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_searcher__pb2.SearcherScanResponse.FromString,
+                _registered_method=True)
         self.GetProducts = channel.unary_unary(
                 '/vitrine.v1.Searcher/GetProducts',
                 request_serializer=vitrine_dot_v1_dot_searcher__pb2.GetProductsRequest.SerializeToString,
@@ -55,8 +60,14 @@ class SearcherServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Search(self, request, context):
-        """Errors: INVALID_ARGUMENT (`queries`, `queries[i].vector`, `queries[i].k`, `at_least`), NOT_FOUND (`index`),
-        DEADLINE_EXCEEDED.
+        """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Scan(self, request, context):
+        """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,6 +94,11 @@ def add_SearcherServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=vitrine_dot_v1_dot_searcher__pb2.SearcherSearchRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_searcher__pb2.SearcherSearchResponse.SerializeToString,
+            ),
+            'Scan': grpc.unary_stream_rpc_method_handler(
+                    servicer.Scan,
+                    request_deserializer=vitrine_dot_v1_dot_searcher__pb2.SearcherScanRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_searcher__pb2.SearcherScanResponse.SerializeToString,
             ),
             'GetProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProducts,
@@ -122,6 +138,33 @@ class Searcher:
             '/vitrine.v1.Searcher/Search',
             vitrine_dot_v1_dot_searcher__pb2.SearcherSearchRequest.SerializeToString,
             vitrine_dot_v1_dot_searcher__pb2.SearcherSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vitrine.v1.Searcher/Scan',
+            vitrine_dot_v1_dot_searcher__pb2.SearcherScanRequest.SerializeToString,
+            vitrine_dot_v1_dot_searcher__pb2.SearcherScanResponse.FromString,
             options,
             channel_credentials,
             insecure,

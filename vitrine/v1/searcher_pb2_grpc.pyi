@@ -32,9 +32,9 @@ class SearcherStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SearcherAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_searcher_pb2.SearcherSearchRequest, _searcher_pb2.SearcherSearchResponse]
-    """Errors: INVALID_ARGUMENT (`queries`, `queries[i].vector`, `queries[i].k`, `at_least`), NOT_FOUND (`index`),
-    DEADLINE_EXCEEDED.
-    """
+    """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED."""
+    Scan: _grpc.UnaryStreamMultiCallable[_searcher_pb2.SearcherScanRequest, _searcher_pb2.SearcherScanResponse]
+    """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running)."""
     GetProducts: _grpc.UnaryUnaryMultiCallable[_searcher_pb2.GetProductsRequest, _searcher_pb2.GetProductsResponse]
     """Errors: INVALID_ARGUMENT (`product_ids`), NOT_FOUND (`index`)."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_searcher_pb2.SearcherStatusRequest, _searcher_pb2.SearcherStatusResponse]
@@ -44,9 +44,9 @@ class SearcherStub:
 class SearcherAsyncStub(SearcherStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_searcher_pb2.SearcherSearchRequest, _searcher_pb2.SearcherSearchResponse]  # type: ignore[assignment]
-    """Errors: INVALID_ARGUMENT (`queries`, `queries[i].vector`, `queries[i].k`, `at_least`), NOT_FOUND (`index`),
-    DEADLINE_EXCEEDED.
-    """
+    """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED."""
+    Scan: _aio.UnaryStreamMultiCallable[_searcher_pb2.SearcherScanRequest, _searcher_pb2.SearcherScanResponse]  # type: ignore[assignment]
+    """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running)."""
     GetProducts: _aio.UnaryUnaryMultiCallable[_searcher_pb2.GetProductsRequest, _searcher_pb2.GetProductsResponse]  # type: ignore[assignment]
     """Errors: INVALID_ARGUMENT (`product_ids`), NOT_FOUND (`index`)."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_searcher_pb2.SearcherStatusRequest, _searcher_pb2.SearcherStatusResponse]  # type: ignore[assignment]
@@ -59,9 +59,15 @@ class SearcherServicer(metaclass=_abc_1.ABCMeta):
         request: _searcher_pb2.SearcherSearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_searcher_pb2.SearcherSearchResponse, _abc.Awaitable[_searcher_pb2.SearcherSearchResponse]]:
-        """Errors: INVALID_ARGUMENT (`queries`, `queries[i].vector`, `queries[i].k`, `at_least`), NOT_FOUND (`index`),
-        DEADLINE_EXCEEDED.
-        """
+        """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED."""
+
+    @_abc_1.abstractmethod
+    def Scan(
+        self,
+        request: _searcher_pb2.SearcherScanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_searcher_pb2.SearcherScanResponse], _abc.AsyncIterator[_searcher_pb2.SearcherScanResponse]]:
+        """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running)."""
 
     @_abc_1.abstractmethod
     def GetProducts(

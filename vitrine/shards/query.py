@@ -1,0 +1,87 @@
+"""What is asked of shards, what is found in them, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from vitrine.filters import Filter
+from vitrine.vectors import Vectors
+
+if TYPE_CHECKING:
+    from vitrine.shards.shard import Shard
+    from vitrine.shards.snapshot import Snapshot
+
+Method = Literal["tree", "projected", "exact", "none"]
+
+
+class RankedPlace(NamedTuple):
+    """A place in a ranking: best score first, then product_id."""
+
+    score: float
+    product_id: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Query:
+    """One checked question. `vector`: float32, shape (dim,), unit length.
+
+    k              best products wanted
+    exact          score every row
+    recall_target  instead of the index's own; None = that
+    min_score      products scoring below are left out
+    exclude        a product never answered; empty = none
+    filter         which products may be answered; None = all
+    after          only products ranked strictly after this place, `skipped` of which come before it
+    """
+
+    vector: Vectors
+    k: int
+    exact: bool = False
+    recall_target: float | None = None
+    min_score: float | None = None
+    exclude: str = ""
+    filter: Filter | None = None
+    after: RankedPlace | None = None
+    skipped: int = 0
+
+
+class Found(NamedTuple):
+    """A product's best row, not read yet, and the snapshot it was found in."""
+
+    score: float
+    shard: Shard
+    row: int
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """How one shard (or, with an empty id, all fresh ones together) was searched for one query, and what it cost.
+
+    `rows_matching`: live rows that meet the filter. `fell_back`: a cheaper way found too few; `method` is what did.
+    Times are microseconds; `search_us` is a query's share where several were searched together.
+    """
+
+    shard_id: str
+    method: Method
+    rows_live: int
+    rows_matching: int
+    nodes_inspected: int = 0
+    rows_scored: int = 0
+    fell_back: bool = False
+    search_us: float = 0.0
+    mask_us: float = 0.0
+    mask_cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The best products of all snapshots searched, in rank order, not read yet. `plans`: one list a snapshot.
+
+    `recall`: the lowest measured for what was spent, over the shards searched; 1 = every row was scored.
+    """
+
+    found: list[Found]
+    recall: float
+    plans: list[list[ShardPlan]]
