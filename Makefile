@@ -3,12 +3,14 @@
 #   PYTHON=python3.12   the interpreter of a new .venv       ALL=1    thorough tests too; a skipped test fails
 #   DATA=PATH           your own pictures or data set        ONCE=1   demo: print the result as JSON and stop
 #   OUT=FOLDER          train: where the model goes          KAFKA=1  demo: through a Kafka broker (Java 17+, Maven)
+#   VECTORS=FOLDER      bench-peers: of `vitrine bench vectors`, instead of vectors made of DATA
 #   ARGS=…              more arguments for the program that is run
 
 SHELL := bash
 .DEFAULT_GOAL := help
 
 OUT := run/model
+PEER_VECTORS := run/bench/peers-$(if $(DATA),data,sample)
 BIN := .venv/bin
 SETUP := bash scripts/setup.sh
 PROTOS := $(wildcard protos/vitrine/v1/*.proto)
@@ -17,7 +19,7 @@ PROTOS := $(wildcard protos/vitrine/v1/*.proto)
 generate = PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
 	--python_out="$(1)" --grpc_python_out="$(1)" --mypy_out=quiet:"$(1)" --mypy_grpc_out=quiet:"$(1)" $(PROTOS)
 
-.PHONY: help demo test soak lint format proto proto-check bench train quality setup clean
+.PHONY: help demo test soak lint format proto proto-check bench bench-peers train quality setup clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +56,11 @@ proto-check: setup
 bench: ## Measure speed and recall on this machine
 	@$(SETUP) cpu
 	@$(BIN)/vitrine bench $(ARGS)
+
+bench-peers: ## Measure Vitrine beside Chroma, LanceDB, Milvus Lite and three libraries (DATA=PATH or VECTORS=FOLDER)
+	@$(SETUP) cpu
+	@$(if $(VECTORS),,$(BIN)/vitrine bench vectors --out $(PEER_VECTORS) --rows 39507 $(if $(DATA),--data "$(DATA)") > /dev/null)
+	@$(BIN)/python -m benchmarks.peers --vectors "$(or $(VECTORS),$(PEER_VECTORS))" $(ARGS)
 
 train: ## Train on labelled pictures and export a model folder (DATA=PATH, OUT=FOLDER)
 	@: $(if $(DATA),,$(error train needs DATA=PATH, a folder per class or a table of labelled pictures))

@@ -10,7 +10,10 @@ import numpy as np
 
 from vitrine.attributes import Attributes
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
-from vitrine.shards.records import ImageRow, LiveVersion, ProductVersion, Tombstone
+from vitrine.shards.masks import Masks
+from vitrine.shards.query import Query
+from vitrine.shards.records import Hit, ImageRow, LiveVersion, ProductVersion, Tombstone
+from vitrine.shards.search import answers
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 from vitrine.shards.table import table_of
@@ -95,6 +98,12 @@ def snapshot(*shards: Shard, now_us: int = NOW) -> Snapshot:
     return Snapshot.of(shards, shards[0].facts.dim, now_us)
 
 
+def searched(view: Snapshot, queries: Vectors, k: int, exact: bool = False) -> list[list[Hit]]:
+    """The best `k` products for each of `queries`, shape (q, dim)."""
+    asked = [Query(query, k, exact) for query in queries]
+    return [[entry.hit() for entry in answer.found] for answer in answers([view], asked, Masks())]
+
+
 def found(view: Snapshot, query: Vectors, k: int, exact: bool = True) -> list[str]:
     """Product ids, best first."""
-    return [hit.product_id for hit in view.search(query[None, :], k, exact)[0]]
+    return [hit.product_id for hit in searched(view, query[None, :], k, exact)[0]]

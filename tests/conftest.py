@@ -1,5 +1,5 @@
-"""What every test shares: `--all`, which runs the thorough ones too and turns a skip into a failure, and a look for
-processes left behind.
+"""What every test shares: `--all`, which runs the thorough ones too and turns a skip into a failure, a look for
+processes left behind, and Hypothesis without a stopwatch: on a busy machine a slow example is no failure.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.kafka.fixtures"]
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 

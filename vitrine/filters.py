@@ -8,9 +8,11 @@ Filter(
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from vitrine.runtime.errors import InvalidArgument
@@ -56,8 +58,20 @@ class Condition:
     field: str
     test: AnyString | NumberRange | IsBool
 
+    @property
+    def key(self) -> bytes:
+        """32 bytes, alike for conditions that mean the same in another order, in every process."""
+        match self.test:
+            case AnyString(values):
+                said: object = sorted(set(values))
+            case NumberRange(gt, gte, lt, lte):
+                said = [None if bound is None else float(bound) for bound in (gt, gte, lt, lte)]
+            case IsBool(value):
+                said = value
+        return _digest([repr((self.field, said)).encode()])
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Filter:
     """All of `all_of`, at least one of `any_of` (if there are any), none of `none_of`."""
 
@@ -68,6 +82,17 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self.all_of or self.any_of or self.none_of)
 
+    @cached_property
+    def key(self) -> bytes:
+        """32 bytes, alike for filters that mean the same in another order, in every process."""
+        parts = (self.all_of, self.any_of, self.none_of)
+        return _digest(_digest(sorted({condition.key for condition in part})) for part in parts)
+
+    @cached_property
+    def names_live(self) -> bool:
+        """Whether a condition is on what changes by the minute."""
+        return any(condition.field.startswith(LIVE) for _, condition in self.conditions())
+
     def conditions(self) -> Iterator[tuple[str, Condition]]:
         """Each condition and where it stands: "all_of[0]"."""
         for part, conditions in (("all_of", self.all_of), ("any_of", self.any_of), ("none_of", self.none_of)):
@@ -76,9 +101,7 @@ class Filter:
 
     def validated(self, field: str = "filter") -> Filter:
         """Itself. Raises InvalidArgument naming what is wrong, below `field`."""
-        count = len(self.all_of) + len(self.any_of) + len(self.none_of)
-        if count > MAX_CONDITIONS:
-            raise InvalidArgument(field, f"has {count:,} conditions, at most {MAX_CONDITIONS} are accepted")
+        check_count(len(self.all_of) + len(self.any_of) + len(self.none_of), field)
         for where, condition in self.conditions():
             check_field(condition.field, f"{field}.{where}.field")
             _check_test(condition.test, f"{field}.{where}")
@@ -102,6 +125,12 @@ def number(
 
 def is_bool(field: str, value: bool) -> Condition:
     return Condition(field, IsBool(value))
+
+
+def check_count(conditions: int, field: str) -> None:
+    """Raises InvalidArgument (`field`) where there are too many."""
+    if conditions > MAX_CONDITIONS:
+        raise InvalidArgument(field, f"has {conditions:,} conditions, at most {MAX_CONDITIONS} are accepted")
 
 
 def check_field(name: str, field: str) -> None:
@@ -140,3 +169,7 @@ def _check_range(bounds: NumberRange, field: str) -> None:
     open_end = given.get("gt") == lowest or given.get("lt") == highest
     if lowest > highest or (lowest == highest and open_end):
         raise InvalidArgument(field, "holds no number: its lower bound is above its upper one")
+
+
+def _digest(parts: Iterable[bytes]) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc.aio
 
 from services.gateway.catalogue import CatalogueServicer
+from services.gateway.coalesce import Limits
 from services.gateway.directory import Directory
 from services.gateway.fanout import Fanout
-from services.gateway.query import QueryResolver
+from services.gateway.resolve import Resolver
 from services.gateway.servicer import VisualSearchServicer
 from services.gateway.settings import GatewaySettings
 from vitrine.index.pictures import Pictures
@@ -25,10 +26,13 @@ async def build(chosen: GatewaySettings) -> server.Service:
     store = Store.open(chosen.store)
     directory = Directory(store, chosen.index)
     pictures = Pictures(store, chosen.index)
-    fanout = Fanout(chosen.topology, chosen.status_interval_s)
-    resolver = QueryResolver(internal_channel(chosen.embedder), fanout)
+    limits = Limits(chosen.coalesced_queries, chosen.coalesced_calls)
+    fanout = Fanout(chosen.topology, chosen.status_interval_s, limits)
+    resolver = Resolver(internal_channel(chosen.embedder), fanout)
     log = await asyncio.to_thread(open_log, chosen)
-    search = VisualSearchServicer(directory, resolver, fanout, pictures, log.log_id, chosen.default_timeout_s)
+    search = VisualSearchServicer(
+        directory, resolver, fanout, pictures, log.log_id, chosen.default_timeout_s, chosen.scans
+    )
     catalogue = CatalogueServicer(directory, log, pictures, ThreadPoolExecutor(16, thread_name_prefix="pictures"))
 
     def register(grpc_server: grpc.aio.Server) -> None:

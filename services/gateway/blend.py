@@ -1,66 +1,82 @@
-"""Step 3: answers of several searchers → one, with how complete it is."""
+"""Step 4: what several searchers found → one answer, with how complete it is."""
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Iterable, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway import metrics
+from services.gateway.coalesce import Part
+from services.gateway.fields import check_known
+from services.gateway.paging import MAX_PAGED, Place, token_of
+from services.gateway.query import FACET_PRODUCTS, Question
+from vitrine.attributes import AttributeValue
+from vitrine.facets import Facet, counted
+from vitrine.filters import ATTRIBUTES, CATEGORY, LIVE
 from vitrine.index.settings import IndexSettings
 from vitrine.ranking import merged
 from vitrine.runtime.errors import DeadlineExceeded, Unavailable
+from vitrine.stream.codec import attribute_from_message
 from vitrine.v1 import gateway_pb2 as pb
 from vitrine.v1 import searcher_pb2
 
 
-def blended(
-    answers: Sequence[searcher_pb2.SearcherSearchResponse],
+def blend(
+    response: pb.SearchResponse,
+    question: Question,
+    vector: bytes,
+    found: Sequence[Sequence[Part]],
     failures: Iterable[searcher_pb2.PartitionFailure],
     index: IndexSettings,
-    k: int,
-    require_complete: bool,
-) -> pb.SearchResponse:
-    """The best `k` of all partitions that answered.
+) -> None:
+    """Fills `response` with the best of all partitions that answered.
 
-    Raises Unavailable if none did, or not all and `require_complete`; DeadlineExceeded if time ran out for all.
+    `vector`: little-endian float32. `found`: for each of the question's `wire_queries`, what every searcher found.
+    Raises Unavailable if none answered, or not all and `require_complete`; DeadlineExceeded if time ran out for all;
+    InvalidArgument for a field that no product has.
     """
-    coverage = coverage_of((part for answer in answers for part in answer.answers), failures, index)
-    if coverage.partitions_answered < coverage.partitions_total:
-        metrics.PARTIAL.inc()
-        _refuse_if_too_little(coverage, require_complete)
-    parts = [part for answer in answers for part in answer.answers]
-    return pb.SearchResponse(
-        results=merged([answer.hits[0].hits for answer in answers if answer.hits], k),
-        coverage=coverage,
-        index_time=min((part.index_time for part in parts), key=_nanos),
-        model_id=index.model_id,
-        query_id=uuid.uuid4().hex,
-    )
+    parts = found[0]
+    answered = [answer for part in parts for answer in part.answer.answers]
+    fill_coverage(response.coverage, answered, failures, index)
+    refuse_if_too_little(response.coverage, question.request.require_complete)
+    if question.filter or question.request.facets:
+        facts = [fact for asked in found for part in asked for fact in part.hits.fields]
+        check_known(question.filter, question.request.facets, facts, response.coverage)
+    response.recall = min(part.hits.recall for part in parts)
+    if question.request.explain:
+        response.plans.extend(plan for part in parts for plan in part.hits.plans)
+    response.index_time.CopyFrom(oldest(answered))
+    response.model_id = index.model_id
+    response.query_id = new_query_id()
+    _fill_results(response, parts, question.page_size)
+    _fill_next_page(response, question, vector)
 
 
-def coverage_of(
+def fill_coverage(
+    coverage: pb.Coverage,
     answered: Iterable[searcher_pb2.PartitionAnswer],
     failures: Iterable[searcher_pb2.PartitionFailure],
     index: IndexSettings,
-) -> pb.Coverage:
+) -> None:
     """partitions_answered + failures = partitions_total, whatever the searchers said."""
     rows = {part.partition: part.rows_searched for part in answered}
-    reasons = {failure.partition: failure.reason for failure in failures}
-    missing = [partition for partition in range(index.partitions) if partition not in rows]
-    return pb.Coverage(
-        partitions_total=index.partitions,
-        partitions_answered=len(rows),
-        rows_searched=sum(rows.values()),
-        failures=[
-            searcher_pb2.PartitionFailure(partition=partition, reason=reasons.get(partition, "no answer"))
-            for partition in missing
-        ],
-    )
+    coverage.partitions_total = index.partitions
+    coverage.partitions_answered = len(rows)
+    coverage.rows_searched = sum(rows.values())
+    if len(rows) < index.partitions:
+        reasons = {failure.partition: failure.reason for failure in failures}
+        for partition in range(index.partitions):
+            if partition not in rows:
+                coverage.failures.add(partition=partition, reason=reasons.get(partition, "no answer"))
 
 
-def _refuse_if_too_little(coverage: pb.Coverage, require_complete: bool) -> None:
+def refuse_if_too_little(coverage: pb.Coverage, require_complete: bool) -> None:
+    """Raises Unavailable, or DeadlineExceeded, for a partial answer that is not wanted or no answer at all."""
+    if not coverage.failures:
+        return
+    metrics.PARTIAL.inc()
     reasons = "; ".join(f"partition {failure.partition}: {failure.reason}" for failure in coverage.failures)
     if coverage.partitions_answered == 0:
         if all("deadline_exceeded" in failure.reason for failure in coverage.failures):
@@ -68,6 +84,71 @@ def _refuse_if_too_little(coverage: pb.Coverage, require_complete: bool) -> None
         raise Unavailable(reasons)
     if require_complete:
         raise Unavailable(f"require_complete: {reasons}")
+
+
+def oldest(answered: Iterable[searcher_pb2.PartitionAnswer]) -> Timestamp:
+    """Everything appended to the log before this time is in all of them."""
+    return min((part.index_time for part in answered), key=_nanos)
+
+
+def new_query_id() -> str:
+    return os.urandom(16).hex()
+
+
+def facets_of(names: Sequence[str], parts: Sequence[Part]) -> list[pb.Facet]:
+    """Counts over the best products of all parts. Takes milliseconds: for a thread."""
+    hits = merged([part.hits.hits for part in parts], FACET_PRODUCTS)
+    return [_facet_message(counted(name, [_value(hit, name) for hit in hits])) for name in names]
+
+
+def _fill_results(response: pb.SearchResponse, parts: Sequence[Part], page_size: int) -> None:
+    if len(parts) == 1 and len(parts[0].hits.hits) <= page_size:
+        # `hits` and `results` have the same number on the wire, and the other fields have been read: a third of the
+        # time of copying each hit.
+        hits = parts[0].hits
+        for name in ("recall", "plans", "fields"):
+            hits.ClearField(name)
+        response.MergeFromString(hits.SerializeToString())
+    else:
+        response.results.extend(merged([part.hits.hits for part in parts], page_size))
+
+
+def _fill_next_page(response: pb.SearchResponse, question: Question, vector: bytes) -> None:
+    answered = question.page_size + (question.after.skipped if question.after else 0)
+    if len(response.results) < question.page_size or answered >= MAX_PAGED:
+        return
+    last = response.results[-1]
+    kept = b"" if question.kind == "vector" else vector
+    response.next_page_token = token_of(Place(answered, last.score, last.product_id, kept), question.key)
+
+
+def _value(hit: searcher_pb2.Hit, name: str) -> AttributeValue | None:
+    if name == CATEGORY:
+        return hit.category or None
+    found, key = (
+        (hit.live, name.removeprefix(LIVE))
+        if name.startswith(LIVE)
+        else (hit.attributes, name.removeprefix(ATTRIBUTES))
+    )
+    return attribute_from_message(found[key], name) if key in found else None
+
+
+def _facet_message(facet: Facet) -> pb.Facet:
+    message = pb.Facet(
+        field=facet.field,
+        products=facet.products,
+        products_without=facet.products_without,
+        values_left_out=facet.values_left_out,
+    )
+    for value, products in facet.counts:
+        count = message.counts.add(products=products)
+        if isinstance(value, str):
+            count.value.string = value
+        elif isinstance(value, bool):
+            count.value.bool = value
+        else:
+            count.value.number = value
+    return message
 
 
 def _nanos(time: Timestamp) -> int:

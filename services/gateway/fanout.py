@@ -1,9 +1,9 @@
-"""Step 2: one replica of every partition is asked; those that fail are named, never hidden."""
+"""Step 3: one replica of every partition is asked; those that fail are named, never hidden."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -11,40 +11,38 @@ import grpc
 import grpc.aio
 
 from services.gateway import metrics
+from services.gateway.coalesce import Limits, Part
+from services.gateway.replica import Replica
 from services.gateway.topology import Topology
-from vitrine.runtime.channels import internal_channel
-from vitrine.runtime.errors import ConfigError, InvalidArgument
+from vitrine.runtime.errors import ConfigError, DeadlineExceeded, InvalidArgument, ResourceExhausted
 from vitrine.runtime.logs import logger
 from vitrine.v1 import searcher_pb2 as pb
-from vitrine.v1 import searcher_pb2_grpc
 
 # Taken off the caller's deadline, so that the gateway can still say which partition was late.
 DEADLINE_MARGIN_S: Final = 0.05
 _STATUS_TIMEOUT_S: Final = 1.0
+_RETRY_AFTER_S: Final = 1.0
 _GONE: Final = "unavailable"
 
-Response = TypeVar("Response", pb.SearcherSearchResponse, pb.GetProductsResponse)
+_LATE: Final = "deadline_exceeded"
+# To the caller of one query, its fields are those of the request.
+_ONLY_QUERY: Final = "queries[0]."
 
-
-class Replica:
-    """One searcher. `serving`: the partitions it said it can answer, at the last status call."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.in_flight = 0
-        self.serving: frozenset[int] = frozenset()
-        self.status: pb.SearcherStatusResponse | None = None
-        self.stub = searcher_pb2_grpc.SearcherStub(internal_channel(address))
+Response = TypeVar("Response", pb.SearcherSearchResponse, pb.GetProductsResponse, Part)
+Failures = list[pb.PartitionFailure]
+# Messages, None at the end of a stream, or what ends the whole scan.
+Arriving = asyncio.Queue[pb.SearcherScanResponse | Exception | None]
 
 
 class Fanout:
     """The searchers of one index."""
 
-    def __init__(self, topology_file: Path, status_interval_s: float) -> None:
+    def __init__(self, topology_file: Path, status_interval_s: float, limits: Limits) -> None:
         self._file = topology_file
         self._topology = Topology.read(topology_file)
         self._read_ns = topology_file.stat().st_mtime_ns
         self._interval_s = status_interval_s
+        self._limits = limits
         self._replicas: dict[str, Replica] = {}
 
     def statuses(self) -> list[pb.SearcherStatusResponse]:
@@ -69,9 +67,19 @@ class Fanout:
         """Asks every searcher for its status now."""
         await asyncio.gather(*(self._ask_status(replica) for replica in self._replicas.values()))
 
+    async def search_plain(
+        self, index: str, query: pb.VectorQuery, partitions: Sequence[int], timeout_s: float
+    ) -> tuple[list[Part], Failures]:
+        """`query` sent for each of `partitions` to exactly one searcher, with whatever else is on its way there."""
+
+        def call(replica: Replica, share: Sequence[int]) -> Awaitable[Part]:
+            return replica.lane(index, share, self._limits).ask(query, timeout_s - DEADLINE_MARGIN_S)
+
+        return await self._ask(partitions, call)
+
     async def search(
         self, request: pb.SearcherSearchRequest, partitions: Iterable[int], timeout_s: float
-    ) -> tuple[list[pb.SearcherSearchResponse], list[pb.PartitionFailure]]:
+    ) -> tuple[list[pb.SearcherSearchResponse], Failures]:
         """`request` sent for each of `partitions` to exactly one searcher. Answers, and the partitions that failed."""
 
         def call(replica: Replica, share: Sequence[int]) -> Awaitable[pb.SearcherSearchResponse]:
@@ -83,18 +91,102 @@ class Fanout:
         return await self._ask(partitions, call)
 
     async def products(
-        self, request: pb.GetProductsRequest, partitions: Iterable[int], timeout_s: float
-    ) -> tuple[list[pb.GetProductsResponse], list[pb.PartitionFailure]]:
-        """Products of `partitions`, which must be those of the request's product ids."""
+        self, request: pb.GetProductsRequest, homes: Mapping[str, int], timeout_s: float
+    ) -> tuple[list[pb.GetProductsResponse], Failures]:
+        """The products of `homes`, each asked for where its partition is. `request`: all else that is asked."""
 
         def call(replica: Replica, share: Sequence[int]) -> Awaitable[pb.GetProductsResponse]:
-            return replica.stub.GetProducts(request, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S))
+            part = pb.GetProductsRequest()
+            part.CopyFrom(request)
+            part.product_ids.extend(product_id for product_id, partition in homes.items() if partition in share)
+            return replica.stub.GetProducts(part, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S))
 
-        return await self._ask(partitions, call)
+        return await self._ask(sorted(set(homes.values())), call)
+
+    async def scan(
+        self, request: pb.SearcherScanRequest, partitions: Iterable[int], timeout_s: float
+    ) -> AsyncGenerator[pb.SearcherScanResponse]:
+        """What one searcher of each of `partitions` streams, as it comes. A partition whose stream breaks is a failure.
+
+        Raises InvalidArgument, ResourceExhausted as the first searcher does.
+        """
+        shares, failures = self._assigned(partitions, frozenset())
+        if failures:
+            yield pb.SearcherScanResponse(failures=failures)
+        arriving: Arriving = asyncio.Queue(maxsize=2 * len(shares))
+        tasks = [
+            asyncio.create_task(self._scanned(replica, share, request, timeout_s, arriving))
+            for replica, share in shares.items()
+        ]
+        try:
+            running = len(tasks)
+            while running:
+                message = await arriving.get()
+                if isinstance(message, Exception):
+                    raise message
+                if message is None:
+                    running -= 1
+                else:
+                    yield message
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _scanned(
+        self,
+        replica: Replica,
+        share: Sequence[int],
+        request: pb.SearcherScanRequest,
+        timeout_s: float,
+        arriving: Arriving,
+    ) -> None:
+        """Puts what the searchers of `share` stream, then None; or what ends the whole scan."""
+        try:
+            await self._scan_share(replica, share, request, timeout_s, arriving, frozenset())
+            await arriving.put(None)
+        except Exception as error:  # noqa: BLE001  (raised again where the messages are used)
+            await arriving.put(error)
+
+    async def _scan_share(
+        self,
+        replica: Replica,
+        share: Sequence[int],
+        request: pb.SearcherScanRequest,
+        timeout_s: float,
+        arriving: Arriving,
+        gone: frozenset[Replica],
+    ) -> None:
+        part = pb.SearcherScanRequest()
+        part.CopyFrom(request)
+        part.partitions.extend(share)
+        begun = False
+        replica.in_flight += 1
+        try:
+            async for message in replica.stub.Scan(part, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S)):
+                begun = True
+                await arriving.put(message)
+            return
+        except grpc.aio.AioRpcError as error:
+            if error.code().name == "RESOURCE_EXHAUSTED":
+                raise ResourceExhausted("a searcher runs as many scans as it may", _RETRY_AFTER_S) from error
+            reason = _reason(error, replica)
+        finally:
+            replica.in_flight -= 1
+        if begun or not reason.endswith(_GONE):
+            # What has come cannot be taken back: another replica would say it again.
+            await arriving.put(pb.SearcherScanResponse(failures=_failures(share, reason)))
+            return
+        replica.serving = frozenset()
+        others, failures = self._assigned(share, gone | {replica})
+        if failures:
+            await arriving.put(pb.SearcherScanResponse(failures=_failures((f.partition for f in failures), reason)))
+        for other, rest in others.items():
+            await self._scan_share(other, rest, request, timeout_s, arriving, gone | {replica})
 
     async def _ask(
         self, partitions: Iterable[int], call: Callable[[Replica, Sequence[int]], Awaitable[Response]]
-    ) -> tuple[list[Response], list[pb.PartitionFailure]]:
+    ) -> tuple[list[Response], Failures]:
         with metrics.FANOUT_SECONDS.time():
             answers, failures, gone = await self._round(partitions, call, frozenset())
             if gone:
@@ -112,7 +204,7 @@ class Fanout:
         partitions: Iterable[int],
         call: Callable[[Replica, Sequence[int]], Awaitable[Response]],
         without: frozenset[Replica],
-    ) -> tuple[list[Response], list[pb.PartitionFailure], frozenset[Replica]]:
+    ) -> tuple[list[Response], Failures, frozenset[Replica]]:
         """Asks one searcher for each partition. Answers, failures, and the searchers that were not there."""
         shares, failures = self._assigned(partitions, without)
         calls = [self._called(replica, share, call) for replica, share in shares.items()]
@@ -127,12 +219,12 @@ class Fanout:
                     gone.add(replica)
             else:
                 answers.append(outcome)
-                failures += outcome.failures
+                failures += outcome.answer.failures if isinstance(outcome, Part) else outcome.failures
         return answers, failures, frozenset(gone)
 
     def _assigned(
         self, partitions: Iterable[int], without: frozenset[Replica]
-    ) -> tuple[dict[Replica, list[int]], list[pb.PartitionFailure]]:
+    ) -> tuple[dict[Replica, list[int]], Failures]:
         """Each partition with the least busy searcher that serves it, or, if none says so, that should."""
         shares: dict[Replica, list[int]] = {}
         failures = []
@@ -160,10 +252,9 @@ class Fanout:
         try:
             return await call(replica, share)
         except grpc.aio.AioRpcError as error:
-            if error.code().name == "INVALID_ARGUMENT":
-                field, _, reason = (error.details() or "").partition(": ")
-                raise InvalidArgument(field, reason) from error
-            return f"searcher {replica.address}: {error.code().name.lower()}"
+            return _reason(error, replica)
+        except DeadlineExceeded:
+            return f"searcher {replica.address}: {_LATE}"
         finally:
             replica.in_flight -= 1
 
@@ -185,3 +276,16 @@ class Fanout:
                     del self._replicas[address]
         except (OSError, ConfigError) as error:
             logger().error("topology not reloaded, the old one stays", reason=str(error))
+
+
+def _reason(error: grpc.aio.AioRpcError, replica: Replica) -> str:
+    """Why a searcher has no answer. Raises InvalidArgument where the fault is the caller's."""
+    code = error.code().name
+    if code == "INVALID_ARGUMENT":
+        field, _, reason = (error.details() or "").partition(": ")
+        raise InvalidArgument(field.removeprefix(_ONLY_QUERY), reason) from error
+    return f"searcher {replica.address}: {code.lower()}"
+
+
+def _failures(partitions: Iterable[int], reason: str) -> Failures:
+    return [pb.PartitionFailure(partition=partition, reason=reason) for partition in partitions]

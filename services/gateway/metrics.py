@@ -11,3 +11,9 @@ EMBED_SECONDS = Histogram("vitrine_gateway_embed_seconds", "Time to embed a quer
 FANOUT_SECONDS = Histogram("vitrine_gateway_fanout_seconds", "Time waiting for searchers", buckets=SECONDS_BUCKETS)
 PUBLISHED = Counter("vitrine_gateway_published_events", "Events acknowledged")
 REFUSED = Counter("vitrine_gateway_refused_events", "Events answered with an error")
+COALESCED = Histogram(
+    "vitrine_gateway_coalesced_queries",
+    "Plain queries that travelled to a searcher in one call",
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+SCANS = Gauge("vitrine_gateway_scans_running", "Scans being answered now")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final
 
-from services.gateway.blend import blended, coverage_of
+from services.gateway.blend import fill_coverage
 from services.gateway.directory import Directory
 from services.gateway.fanout import Fanout
-from services.gateway.query import QueryResolver
+from services.gateway.query import check_at_least, check_product_id
+from services.gateway.resolve import Resolver
+from services.gateway.scan import Scanning
+from services.gateway.search import Searching
 from vitrine.index.pictures import Pictures
-from vitrine.index.settings import IndexSettings
 from vitrine.runtime.context import Context, remaining_s
 from vitrine.runtime.errors import InvalidArgument, NotFound
 from vitrine.v1 import gateway_pb2 as pb
 from vitrine.v1 import gateway_pb2_grpc, searcher_pb2
-from vitrine.vectors import to_wire
 
 SHA256_BYTES: Final = 32
 
@@ -24,12 +27,15 @@ class VisualSearchServicer(gateway_pb2_grpc.VisualSearchServicer):
     def __init__(
         self,
         directory: Directory,
-        resolver: QueryResolver,
+        resolver: Resolver,
         fanout: Fanout,
         pictures: Pictures,
         log_id: str,
         default_timeout_s: float,
+        scans: int,
     ) -> None:
+        self._searching = Searching(resolver, fanout)
+        self._scanning = Scanning(resolver, fanout, scans)
         self._log_id = log_id
         self._directory = directory
         self._resolver = resolver
@@ -39,20 +45,22 @@ class VisualSearchServicer(gateway_pb2_grpc.VisualSearchServicer):
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
         index = self._directory.get(request.index)
-        _check_at_least(request.at_least, index)
-        query = await self._resolver.resolved(request, index, self._timeout_s(context))
-        wire_query = searcher_pb2.VectorQuery(
-            vector=to_wire(query.vector), k=query.k, exact=request.exact, exclude_product_id=query.exclude_product_id
-        )
-        if request.HasField("min_score"):
-            wire_query.min_score = request.min_score
-        call = searcher_pb2.SearcherSearchRequest(index=index.name, queries=[wire_query], at_least=request.at_least)
-        answers, failures = await self._fanout.search(call, range(index.partitions), self._timeout_s(context))
-        return blended(answers, failures, index, query.k, request.require_complete)
+        return await self._searching.one(request, index, self._timeout_s(context))
+
+    async def BatchSearch(self, request: pb.BatchSearchRequest, context: Context) -> pb.BatchSearchResponse:
+        index = self._directory.get(request.index)
+        return await self._searching.many(request.searches, index, self._timeout_s(context))
+
+    async def Scan(self, request: pb.ScanRequest, context: Context) -> AsyncGenerator[pb.ScanResponse]:
+        index = self._directory.get(request.index)
+        async with aclosing(self._scanning.scan(request, index, self._timeout_s(context))) as found:
+            async for response in found:
+                yield response
 
     async def GetProduct(self, request: pb.GetProductRequest, context: Context) -> pb.GetProductResponse:
         index = self._directory.get(request.index)
-        _check_at_least(request.at_least, index)
+        check_product_id(request.product_id)
+        check_at_least(request.at_least, index)
         product = await self._resolver.product(
             request.product_id, index, self._timeout_s(context), request.at_least, request.with_vectors
         )
@@ -83,24 +91,17 @@ class VisualSearchServicer(gateway_pb2_grpc.VisualSearchServicer):
             searcher_pb2.PartitionAnswer(partition=partition.partition, rows_searched=partition.rows_live)
             for partition in newest.values()
         ]
-        return pb.GetIndexStatusResponse(
+        response = pb.GetIndexStatusResponse(
             index=index.name,
             dim=index.dim,
             metric=index.metric,
             model_id=index.model_id,
             partitions_total=index.partitions,
             partitions=[newest[partition] for partition in sorted(newest)],
-            coverage=coverage_of(answered, failures, index),
             log_id=self._log_id,
         )
+        fill_coverage(response.coverage, answered, failures, index)
+        return response
 
     def _timeout_s(self, context: Context) -> float:
         return remaining_s(context, self._default_timeout_s)
-
-
-def _check_at_least(positions: object, index: IndexSettings) -> None:
-    for number, position in enumerate(positions):  # type: ignore[arg-type, var-annotated]  # repeated LogPosition
-        if position.partition >= index.partitions:
-            raise InvalidArgument(
-                f"at_least[{number}].partition", f"is {position.partition}, not below {index.partitions}"
-            )

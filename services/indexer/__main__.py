@@ -42,6 +42,7 @@ async def build(chosen: IndexerSettings) -> server.Service:
         embedder.dim,
         embedder.model_id,
         chosen.partitions,
+        metric=chosen.metric,
         recall_target=chosen.recall_target,
         retention_s=chosen.retention_s,
     )

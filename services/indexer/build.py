@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.indexer.source import MAX_AHEAD_US
+from vitrine.index.settings import IndexSettings
 from vitrine.runtime import failpoints
 from vitrine.runtime.errors import StoreUnavailable
 from vitrine.shards.build import write_fresh
@@ -32,21 +33,20 @@ def newest(changes: Iterable[Versioned]) -> list[Versioned]:
     return list(by_product.values())
 
 
-def build_fresh(changes: Sequence[Change], live: Sequence[LiveVersion], dim: int, model_id: str, scratch: Path) -> Path:
+def build_fresh(changes: Sequence[Change], live: Sequence[LiveVersion], index: IndexSettings, scratch: Path) -> Path:
     """Writes a fresh shard under `scratch`: at most one change, and one live version, a product."""
     versions = [change for change in changes if isinstance(change, ProductVersion)]
     tombstones = [change for change in changes if isinstance(change, Tombstone)]
     with failpoints.step("build"):
-        table = table_of(versions, tombstones, dim, live)
-        return whole(lambda draft: write_fresh(table, model_id, draft), scratch)
+        table = table_of(versions, tombstones, index.dim, live)
+        return whole(lambda draft: write_fresh(table, index.model_id, draft, index.metric), scratch)
 
 
-def merge_fresh(shards: Sequence[Shard], model_id: str, reaches_oldest: bool, scratch: Path) -> Path:
+def merge_fresh(shards: Sequence[Shard], index: IndexSettings, reaches_oldest: bool, scratch: Path) -> Path:
     """Writes one fresh shard with what is alive of the newest `shards` of a partition, oldest first."""
-    dim = shards[0].facts.dim
-    snapshot = Snapshot.of(shards, dim, surely_expired_us())
+    snapshot = Snapshot.of(shards, index.dim, surely_expired_us())
     table = merged_table(snapshot.shards, reaches_oldest)
-    return whole(lambda draft: write_fresh(table, model_id, draft), scratch)
+    return whole(lambda draft: write_fresh(table, index.model_id, draft, index.metric), scratch)
 
 
 def surely_expired_us() -> int:

@@ -108,7 +108,7 @@ def merge_rolled(
     shards = [Shard.open(folder) for folder in folders]
     run = Snapshot.of(shards, index.dim, surely_expired_us()).shards[:run_length]
     table = merged_table(run, reaches_oldest)
-    settings = TreeSettings(recall_target=index.recall_target)
+    settings = TreeSettings(index.recall_target, index.metric)
     return whole(lambda draft: write_rolled(table, index.model_id, draft, settings), scratch)
 
 

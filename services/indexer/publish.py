@@ -124,7 +124,7 @@ class Publisher:
             live = [version for version in live if version.product_id not in late_live]
             shards = list(self.manifest.shards)
             if changes or live:
-                folder = build_fresh(changes, live, self._index.dim, self._index.model_id, self._shelf.scratch)
+                folder = build_fresh(changes, live, self._index, self._shelf.scratch)
                 shards.append(self._put(folder))
                 shards = self._few_enough(shards)
             self._owner.publish(
@@ -296,7 +296,7 @@ class Publisher:
         if len(shards) - first <= MAX_FRESH_SHARDS:
             return shards
         opened = [self._opened_one(entry) for entry in shards[first:]]
-        folder = merge_fresh(opened, self._index.model_id, first == 0, self._shelf.scratch)
+        folder = merge_fresh(opened, self._index, first == 0, self._shelf.scratch)
         return [*shards[:first], self._put(folder)]
 
     def _put(self, folder: Path) -> ShardEntry:

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from vitrine.index.cache import DEFAULT_CACHE_BYTES
 from vitrine.index.settings import DEFAULT_INDEX
+from vitrine.shards.metric import ANGULAR, METRICS
 from vitrine.stream.opening import StreamSettings, group_of
 
 
@@ -22,7 +23,8 @@ class IndexerSettings(StreamSettings):
     retention: Annotated[
         str, Field(pattern=r"^(0|[1-9][0-9]*[smhd])$", description="how long after its event_time a product is found")
     ] = "90d"
-    recall_target: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
+    recall_target: Annotated[float, Field(ge=0.5, lt=1, description="recall that trees are measured to reach")] = 0.99
+    metric: Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$", description="how vectors are compared")] = ANGULAR
     cache: Annotated[Path, Field(description="folder for shards of a remote store")] = Path("run/cache")
     cache_bytes: Annotated[int, Field(ge=0, description="most that copied shards may take there; 0 = no bound")] = (
         DEFAULT_CACHE_BYTES

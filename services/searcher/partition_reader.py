@@ -129,6 +129,11 @@ class PartitionReader:
         already = self._open.get(entry.shard_id)
         return already if already is not None else self._shelf.open(entry)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing has expired since the view was made."""
+        return self.view is None or now_us() < self.view.snapshot.next_expiry_us
+
     def current(self) -> View | None:
         """The view without what has expired by now. Blocks for as long as that takes, once an expiry."""
         view, moment_us = self.view, now_us()
@@ -185,7 +190,10 @@ class PartitionReader:
         metrics.VERSION.labels(self._partition).set(self.view.manifest.version)
         metrics.ROWS_LIVE.labels(self._partition).set(self.view.snapshot.rows_live)
         metrics.INDEX_AGE.labels(self._partition).set(self.view.manifest.index_time_us / 1e6)
-        metrics.RECALL.labels(self._partition).set(min((facts.plan.recall_at(10) for facts in shards), default=1.0))
+        metrics.SHARDS_BELOW_TARGET.labels(self._partition).set(sum(not facts.plan.reached for facts in shards))
+        for k in (10, 100):
+            recall = min((facts.plan.recall_at(k) for facts in shards), default=1.0)
+            metrics.BUILT_RECALL.labels(self._partition, k).set(recall)
         for kind in ("fresh", "rolled"):
             metrics.SHARDS.labels(self._partition, kind).set(sum(facts.kind == kind for facts in shards))
 

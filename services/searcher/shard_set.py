@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from services.searcher import metrics
@@ -46,8 +46,12 @@ class ShardSet:
             return "not served here"
         return reader.view or reader.failure
 
+    def settled(self, partitions: Iterable[int]) -> bool:
+        """Whether nothing has expired there since the views were made: then `current` does not block."""
+        return all(reader.settled for partition in partitions if (reader := self._readers.get(partition)) is not None)
+
     def current(self, partition: int) -> View | str:
-        """The same, without what has expired by now. Blocks: for threads that search."""
+        """The same, without what has expired by now. Blocks unless it is `settled`."""
         reader = self._readers.get(partition)
         if reader is None:
             return "not served here"
@@ -136,6 +140,7 @@ class ShardSet:
             # At once: to ask the store for each partition first would take seconds for each.
             for reader in self._readers.values():
                 reader.serve_last(away)
+        metrics.RECALL_TARGET.set(index.recall_target)
         self.index = index
 
     def _reader(self, index: IndexSettings, partition: int) -> PartitionReader:

@@ -13,7 +13,7 @@ import numpy as np
 from services.indexer.compact import Run
 from services.indexer.publish import Commit, Publisher
 from services.searcher.partition_reader import PartitionReader
-from tests.builders import MODEL, product, quarters
+from tests.builders import MODEL, product, quarters, searched
 from vitrine.attributes import Attributes
 from vitrine.index.manifest import ManifestLog
 from vitrine.index.settings import IndexSettings
@@ -95,7 +95,7 @@ def version(product_id: str, offset: int, attributes: Attributes | None = None, 
 
 def answered(view: Snapshot) -> dict[str, int]:
     """Every product that a search finds, and the offset of the version that is found; by look-up it is the same."""
-    hits = view.search(_ANY, 10_000, exact=True)[0]
+    hits = searched(view, _ANY, 10_000, exact=True)[0]
     ids = [hit.product_id for hit in hits]
     assert len(ids) == len(set(ids)), "a product is there twice"
     offsets = {}

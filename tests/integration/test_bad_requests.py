@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration import hostile
 from tests.integration.shop import DIM, TIMEOUT_S, Shop, channel_to, refused
-from vitrine.v1 import catalogue_pb2, embedder_pb2, gateway_pb2, indexer_pb2, searcher_pb2
+from vitrine.v1 import catalogue_pb2, embedder_pb2, filter_pb2, gateway_pb2, indexer_pb2, searcher_pb2
 
 GOOD_VECTOR = np.ones(DIM, "<f4").tobytes()
 CROP = embedder_pb2.CropBox
@@ -95,6 +95,93 @@ def test_a_min_score_out_of_range(shop: Shop, min_score: float) -> None:
         _search(shop, vector=GOOD_VECTOR, min_score=min_score)
 
 
+CONDITION = filter_pb2.Condition
+RED = filter_pb2.AnyString(values=["red"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (CONDITION(field="attributes.colr", any_string=RED), '.field: no product has "attributes.colr"'),
+        (CONDITION(field="colour", any_string=RED), ".field: "),
+        (CONDITION(field="attributes.", any_string=RED), ".field: "),
+        (CONDITION(any_string=RED), ".field: "),
+        (CONDITION(field="category"), ".test: "),
+        (CONDITION(field="category", any_string=filter_pb2.AnyString()), ".any_string.values: "),
+        (CONDITION(field="category", any_string=filter_pb2.AnyString(values=["x"] * 1_025)), ".any_string.values: "),
+        (CONDITION(field="attributes.colour", range=filter_pb2.NumberRange(lt=1)), '.range: "attributes.colour"'),
+        (CONDITION(field="attributes.price", any_string=RED), '.any_string: "attributes.price" is a number'),
+        (CONDITION(field="attributes.price", bool=True), '.bool: "attributes.price" is a number, not a bool'),
+        (CONDITION(field="attributes.price", range=filter_pb2.NumberRange()), ".range: "),
+        (CONDITION(field="attributes.price", range=filter_pb2.NumberRange(gte=NAN)), ".range.gte: is NaN"),
+        (CONDITION(field="attributes.price", range=filter_pb2.NumberRange(gt=5, lt=5)), ".range: "),
+    ],
+    ids=[
+        *("unknown field", "no namespace", "no name", "no field", "no test", "empty any-of", "1,025 values"),
+        *("range of a string", "string of a number", "bool of a number", "no bound", "nan", "nothing between"),
+    ],
+)
+@pytest.mark.parametrize("part", ["all_of", "any_of", "none_of"])
+def test_a_condition_that_no_product_can_meet(
+    shop: Shop, condition: filter_pb2.Condition, words: str, part: str
+) -> None:
+    good = CONDITION(field="category", any_string=RED)
+    wanted = filter_pb2.Filter(**{part: [good, condition]})
+    with refused("INVALID_ARGUMENT", f"filter.{part}[1]{words}"):
+        _search(shop, vector=GOOD_VECTOR, filter=wanted)
+    with refused("INVALID_ARGUMENT", f"filter.{part}[1]{words}"):
+        list(shop.calls.search.Scan(gateway_pb2.ScanRequest(vector=GOOD_VECTOR, min_score=-1, filter=wanted)))
+
+
+def test_a_filter_of_10_000_conditions(shop: Shop) -> None:
+    many = filter_pb2.Filter(all_of=[CONDITION(field="category", any_string=RED)] * 10_000)
+    with refused("INVALID_ARGUMENT", "filter: ", "10,000"):
+        _search(shop, vector=GOOD_VECTOR, filter=many)
+
+
+@pytest.mark.parametrize("recall_target", [0.49, 1.0, -1, NAN])
+def test_a_recall_target_out_of_range(shop: Shop, recall_target: float) -> None:
+    with refused("INVALID_ARGUMENT", "recall_target: "):
+        _search(shop, vector=GOOD_VECTOR, recall_target=recall_target)
+
+
+def test_a_recall_target_of_an_exact_search(shop: Shop) -> None:
+    with refused("INVALID_ARGUMENT", "recall_target: "):
+        _search(shop, vector=GOOD_VECTOR, recall_target=0.9, exact=True)
+
+
+def test_a_facet_that_cannot_be_counted(shop: Shop) -> None:
+    with refused("INVALID_ARGUMENT", "facets: "):
+        _search(shop, vector=GOOD_VECTOR, facets=["category"] * 17)
+    with refused("INVALID_ARGUMENT", "facets[1]: "):
+        _search(shop, vector=GOOD_VECTOR, facets=["category", "colour"])
+    with refused("INVALID_ARGUMENT", 'facets[0]: no product has "attributes.colr"'):
+        _search(shop, vector=GOOD_VECTOR, facets=["attributes.colr"])
+
+
+def test_a_page_token_that_is_damaged_or_of_another_query(shop: Shop) -> None:
+    token = _search(shop, vector=GOOD_VECTOR).next_page_token
+    for damaged in ("x", token[:-1], token[:20], token[1:], token + "A", token.swapcase()):
+        with refused("INVALID_ARGUMENT", "page_token: is damaged"):
+            _search(shop, vector=GOOD_VECTOR, page_token=damaged)
+    with refused("INVALID_ARGUMENT", "page_token: belongs to another query"):
+        _search(shop, vector=GOOD_VECTOR, page_token=token, min_score=0)
+    with refused("INVALID_ARGUMENT", "page_size: ", "1,000"):
+        _search(shop, vector=GOOD_VECTOR, page_token=token, page_size=991)
+
+
+@pytest.mark.parametrize("count", [0, 257])
+def test_too_few_or_too_many_searches_at_once(shop: Shop, count: int) -> None:
+    searches = [gateway_pb2.SearchRequest(vector=GOOD_VECTOR)] * count
+    with refused("INVALID_ARGUMENT", "searches: "):
+        shop.calls.search.BatchSearch(gateway_pb2.BatchSearchRequest(searches=searches), timeout=TIMEOUT_S)
+
+
+def test_a_scan_without_a_score(shop: Shop) -> None:
+    with refused("INVALID_ARGUMENT", "min_score: "):
+        list(shop.calls.search.Scan(gateway_pb2.ScanRequest(vector=GOOD_VECTOR), timeout=TIMEOUT_S))
+
+
 def test_no_query_at_all(shop: Shop) -> None:
     with refused("INVALID_ARGUMENT", "query: "):
         _search(shop)
@@ -130,6 +217,10 @@ def test_an_index_that_does_not_exist(shop: Shop) -> None:
     calls, index = shop.calls, "other"
     with refused("NOT_FOUND", "index: ", index):
         _search(shop, vector=GOOD_VECTOR, index=index)
+    with refused("NOT_FOUND", "index: ", index):
+        calls.search.BatchSearch(gateway_pb2.BatchSearchRequest(index=index), timeout=TIMEOUT_S)
+    with refused("NOT_FOUND", "index: ", index):
+        list(calls.search.Scan(gateway_pb2.ScanRequest(index=index), timeout=TIMEOUT_S))
     with refused("NOT_FOUND", "index: ", index):
         _get_product(shop, product_id="any", index=index)
     with refused("NOT_FOUND", "index: ", index):

@@ -12,9 +12,13 @@ import numpy as np
 from training.evaluation.intervals import Figure, Resamples
 from training.evaluation.ranking import NEIGHBOURS, Vectors
 from vitrine.shards.build import TreeSettings, write_rolled
-from vitrine.shards.calibrate import SCORE_TOLERANCE
+from vitrine.shards.masks import Masks
+from vitrine.shards.metric import SCORE_TOLERANCE
+from vitrine.shards.query import Query
 from vitrine.shards.records import ImageRow, ProductVersion
+from vitrine.shards.search import answers
 from vitrine.shards.shard import Shard
+from vitrine.shards.snapshot import Snapshot
 from vitrine.shards.table import ShardTable, table_of
 
 
@@ -40,12 +44,15 @@ def index_recall(queries: Vectors, catalogue: Vectors, tenth_scores: Vectors, se
     settings = TreeSettings()
     with TemporaryDirectory() as folder:
         shard = Shard.open(write_rolled(_table(catalogue), "evaluation", Path(folder), settings))
-        answers = shard.search(queries, NEIGHBOURS, live=None, live_share=1.0, exact=False)
+        snapshot = Snapshot.of([shard], shard.facts.dim, now_us=0)
+        found = answers([snapshot], [Query(query, NEIGHBOURS) for query in queries], Masks())
         method, rows = shard.facts.plan.method, shard.rows
     wanted = min(NEIGHBOURS, len(catalogue))
     thresholds = tenth_scores - SCORE_TOLERANCE
-    found = np.array([np.count_nonzero(best.scores >= least) for best, least in zip(answers, thresholds, strict=True)])
-    recall = np.minimum(found, wanted) / wanted
+    good = [
+        sum(entry.score >= least for entry in answer.found) for answer, least in zip(found, thresholds, strict=True)
+    ]
+    recall = np.minimum(good, wanted) / wanted
     return IndexRecall(Resamples.of(len(recall), seed).mean(recall), rows, method, settings.recall_target)
 
 

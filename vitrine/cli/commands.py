@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import time
@@ -13,14 +14,15 @@ from typing import Annotated, Any
 
 import typer
 
-from vitrine.cli import console, ingesting
+from vitrine.cli import console, filtering, ingesting
 from vitrine.cli.grid import Cell, check_grid_path, save_grid
 from vitrine.cli.sources import open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, known_addresses, running_stack
 from vitrine.cli.streams import Kafka, KafkaOptions, KafkaTopic, on_kafka
-from vitrine.client import Answer, VisualSearchClient
+from vitrine.client import Answer, Search, VisualSearchClient
 from vitrine.images import thumbnail
 from vitrine.runtime.errors import ConfigError, NotFound
+from vitrine.shards.metric import ANGULAR, METRICS, metric_of
 from vitrine.shards.records import Hit
 from vitrine.stream.opening import DEFAULT_TOPIC
 
@@ -43,18 +45,29 @@ def up(
         int | None, typer.Option(min=1, max=4096, help=f"{PARTITIONS_HELP}; default: 1, or as many as the topic has")
     ] = None,
     searchers: Annotated[int, typer.Option(min=1, max=16)] = 1,
+    searcher_workers: Annotated[int, typer.Option(min=1, max=64, help="processes of each searcher")] = 1,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="gRPC port of the gateway; 0 = any")
     ] = DEFAULT_GATEWAY_PORT,
     uri_allow: Annotated[list[str] | None, typer.Option(help="prefix of image URIs that may be fetched")] = None,
+    metric: Annotated[str, typer.Option(help=f"{', '.join(METRICS)}; fixed when the index is made")] = ANGULAR,
     kafka: Kafka = "",
     kafka_topic: KafkaTopic = DEFAULT_TOPIC,
     kafka_options: KafkaOptions = "",
     kafka_group: Annotated[str, typer.Option(help="consumer group; default: one for this index")] = "",
 ) -> None:
     """Run all services on this machine until Ctrl-C."""
-    options = ("--uri-allow", json.dumps(uri_allow)) if uri_allow else ()
-    settings = StackSettings(folder, model, partitions or 1, searchers, port, store, indexer_options=options)
+    options = ("--metric", metric_of(metric).name, *(("--uri-allow", json.dumps(uri_allow)) if uri_allow else ()))
+    settings = StackSettings(
+        folder,
+        model,
+        partitions or 1,
+        searchers,
+        port,
+        store,
+        indexer_options=options,
+        searcher_workers=searcher_workers,
+    )
     if kafka:
         settings = on_kafka(settings, kafka, kafka_topic, kafka_options, kafka_group, partitions or 0)
     with stop_signals(), running_stack(settings) as stack:
@@ -94,7 +107,17 @@ def search(
     k: Annotated[int, typer.Option("--k", help="products wanted, 1 to 10,000")] = 10,
     folder: Folder = DEFAULT_FOLDER,
     gateway: Gateway = "",
+    filters: Annotated[list[str] | None, typer.Option("--filter", help=filtering.HELP)] = None,
+    facet: Annotated[
+        list[str] | None,
+        typer.Option(help="count the values of this field over the best 1,000: category, live.price, …"),
+    ] = None,
+    page: Annotated[int, typer.Option(min=1, help="of k products each, up to 1,000 in all")] = 1,
+    recall_target: Annotated[
+        float | None, typer.Option(help="0.5 to 1, instead of the index's: less is faster")
+    ] = None,
     exact: Annotated[bool, typer.Option(help="score every row instead of using the trees")] = False,
+    explain: Annotated[bool, typer.Option(help="say how each shard was searched and what it cost")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
     save: Annotated[Path | None, typer.Option(help="save a picture grid, e.g. grid.png")] = None,
 ) -> None:
@@ -102,11 +125,20 @@ def search(
     picture = _picture(query)
     if save:
         check_grid_path(save)
+    asked = Search(
+        image=picture,
+        product_id=query if picture is None else None,
+        k=k,
+        filter=filtering.filter_of(filters or ()),
+        exact=exact,
+        recall_target=recall_target,
+        explain=explain,
+        facets=facet or (),
+    )
     with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
-        if picture is not None:
-            answer = client.search(image=picture, k=k, exact=exact)
-        else:
-            answer = client.search(product_id=query, k=k, exact=exact)
+        answer = next(itertools.islice(client.pages(asked), page - 1, None), None)
+        if answer is None:
+            raise ConfigError("page", f"is {page}: there are fewer pages")
         if save:
             save_grid([(_query_cell(client, query, picture), result_cells(client, answer.hits))], save)
     if as_json:

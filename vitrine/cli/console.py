@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from vitrine.cli import ingesting
 from vitrine.client import Answer
+from vitrine.facets import Facet
 from vitrine.v1 import gateway_pb2
 
 # Without a terminal rich takes 80 columns: what a file or another program gets need not be folded.
@@ -21,6 +23,7 @@ out = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_NO_TERMINAL)
 err = Console(stderr=True)
 
 _SHOWN_REFUSALS = 20
+_SHOWN_VALUES = 20
 _LABELS = {"publish": "Publishing", "index": "Indexing"}
 
 
@@ -75,6 +78,10 @@ def print_answer(answer: Answer) -> None:
         attributes = ", ".join(f"{name}={_shown(value)}" for name, value in sorted(hit.attributes.items()))
         table.add_row(str(number), Text(hit.product_id), f"{hit.score:.3f}", Text(hit.category), Text(attributes))
     out.print(table)
+    for facet in answer.facets:
+        _print_facet(facet)
+    if answer.plans:
+        _print_plans(answer)
     if not answer.coverage.complete:
         coverage = answer.coverage
         err.print(
@@ -109,6 +116,35 @@ def print_status(status: gateway_pb2.GetIndexStatusResponse) -> None:
     out.print(table)
     for failure in status.coverage.failures:
         err.print(Text(f"partition {failure.partition}: {failure.reason}"))
+
+
+def _print_facet(facet: Facet) -> None:
+    out.print(f"\n[bold]{escape(facet.field)}[/bold] of the best {facet.products:,}")
+    table = Table(box=None, show_header=False)
+    for value, products in facet.counts[:_SHOWN_VALUES]:
+        table.add_row(Text(_shown(value)), f"{products:,}")
+    others = len(facet.counts) - _SHOWN_VALUES + facet.values_left_out
+    if others > 0:
+        table.add_row(f"… and {others:,} more values", "")
+    if facet.products_without:
+        table.add_row("without", f"{facet.products_without:,}")
+    out.print(table)
+
+
+def _print_plans(answer: Answer) -> None:
+    out.print(f"\nrecall {answer.recall:.4f} measured for what was spent")
+    names = ("partition", "shard", "method", "rows", "matching", "nodes", "scored", "search ms", "mask ms")
+    table = Table(*names, box=None, header_style="bold")
+    for plan in answer.plans:
+        table.add_row(
+            str(plan.partition),
+            plan.shard_id or "fresh",
+            plan.method + (" (fell back)" if plan.fell_back else ""),
+            *(f"{count:,}" for count in (plan.rows_live, plan.rows_matching, plan.nodes_inspected, plan.rows_scored)),
+            f"{plan.search_us / 1000:.3f}",
+            "cached" if plan.mask_cached else f"{plan.mask_us / 1000:.3f}",
+        )
+    out.print(table)
 
 
 def _shown(value: object) -> str:

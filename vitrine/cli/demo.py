@@ -23,7 +23,7 @@ from vitrine.cli.streams import Kafka, KafkaOptions, borrowed_topics, on_kafka
 from vitrine.client import Answer, VisualSearchClient
 from vitrine.images import thumbnail
 from vitrine.runtime.errors import ConfigError
-from vitrine.shards.calibrate import SCORE_TOLERANCE
+from vitrine.shards.metric import SCORE_TOLERANCE
 from vitrine.stream.events import Upsert
 
 K: Final = 10

@@ -117,8 +117,23 @@ def _print_partition(number: int, manifest: Manifest, shards: list[_Known]) -> N
 def _way(plan: SearchPlan) -> str:
     if plan.method == "exact":
         return "every row"
-    missed = "" if plan.reached else ", target missed"
+    missed = "" if plan.reached else f", target of {plan.recall_target} missed"
     return f"{plan.trees} trees of {plan.projected_dim} dimensions{missed}"
+
+
+def _efforts_table(plan: SearchPlan) -> Table:
+    """What the tree and a scan of its space do for each measured k; every row is scored where there is nothing."""
+    table = Table("k", "searched by", "nodes", "re-ranked", "recall", "at least (95 %)", "µs", box=None)
+    table.header_style = "bold"
+    for k in sorted({effort.k for effort in plan.efforts}):
+        if effort := plan.effort(k):
+            spent = (f"{effort.search_k:,}", f"{effort.rerank:,}")
+            recalls = (f"{effort.recall:.4f}", f"{effort.recall_lower95:.4f}")
+            table.add_row(str(k), "tree", *spent, *recalls, f"{effort.cost_us:,.0f}")
+        if scan := plan.scan(k):
+            recalls = (f"{scan.recall:.4f}", f"{scan.recall_lower95:.4f}")
+            table.add_row(str(k), "scan", "", f"{scan.candidates:,}", *recalls)
+    return table
 
 
 def _show_shard(facts: ShardFacts, as_json: bool) -> None:
@@ -127,7 +142,7 @@ def _show_shard(facts: ShardFacts, as_json: bool) -> None:
         return
     for name, value in (
         ("shard", facts.shard_id),
-        ("kind", f"{facts.kind}, format {facts.format_version}"),
+        ("kind", f"{facts.kind}, format {facts.format_version}, {facts.metric}"),
         ("rows", f"{facts.rows:,} of {facts.products:,} products, {facts.dim} dimensions"),
         ("live rows", f"{facts.live_rows:,}"),
         ("tombstones", f"{facts.tombstones:,}"),
@@ -135,13 +150,14 @@ def _show_shard(facts: ShardFacts, as_json: bool) -> None:
         ("searched by", _way(facts.plan)),
     ):
         console.out.print(f"{name:<12} {value}", highlight=False, markup=False)
-    if facts.plan.efforts:
-        table = Table("k", "nodes", "re-ranked", "recall", "at least (95 %)", box=None, header_style="bold")
-        for effort in facts.plan.efforts:
-            nodes = f"{effort.search_k:,}" if effort.search_k else "every row"
-            recalls = (f"{effort.recall:.4f}", f"{effort.recall_lower95:.4f}")
-            table.add_row(str(effort.k), nodes, f"{effort.rerank:,}", *recalls)
-        console.out.print(table)
+    if facts.plan.method == "tree":
+        console.out.print(_efforts_table(facts.plan))
+        costs = facts.plan.costs
+        console.out.print(
+            f"a row costs {costs.exact_row_ns:.1f} ns scored with all others, {costs.rerank_row_ns:.1f} ns picked out, "
+            f"{costs.projected_row_ns:.1f} ns in a scan",
+            highlight=False,
+        )
     table = Table("file", "size", "xxh3", "sha256", box=None, header_style="bold")
     for name, file in facts.files.items():
         table.add_row(name, shown_size(file.size_bytes), file.xxh3, f"{file.sha256[:16]}…")

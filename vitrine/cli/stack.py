@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -39,7 +39,8 @@ _EXIT_CONFIG: Final = 2
 class StackSettings:
     """What `vitrine up` runs. `folder` holds index, log and logs; `port` is the gateway's, 0 = any that is free.
 
-    `stream_options`: of a log other than the file in `folder`.
+    `stream_options`: of a log other than the file in `folder`. `search_only`: no embedder and no indexer, to search by
+    vector what lies in the store already. `searcher_workers`: processes of each searcher.
     """
 
     folder: Path
@@ -52,6 +53,8 @@ class StackSettings:
     indexer_options: tuple[str, ...] = ()
     embedder_options: tuple[str, ...] = ()
     embedder_only: bool = False
+    search_only: bool = False
+    searcher_workers: int = 1
 
     @property
     def store_url(self) -> str:
@@ -60,10 +63,17 @@ class StackSettings:
 
 @dataclass(frozen=True)
 class Address:
-    """Where one process of the stack listens."""
+    """Where one program of the stack listens. `workers`: its processes, each with a gRPC port, from `grpc`'s on."""
 
     grpc: str
     http: str
+    workers: int = 1
+
+    @property
+    def each(self) -> list[str]:
+        """The gRPC addresses of all its workers."""
+        host, _, port = self.grpc.rpartition(":")
+        return [f"{host}:{int(port) + number}" for number in range(self.workers)]
 
 
 @dataclass
@@ -177,24 +187,34 @@ class Stack:
         stream = [*(settings.stream_options or ("--stream", str(settings.folder / STREAM_FILE)))]
         stream += ["--partitions", str(settings.partitions)]
         cache = ["--cache", str(settings.folder / "cache")]
-        embedder = self._add("embedder", ["--model", str(settings.model), *settings.embedder_options])
+        upstream = ["--embedder", self._embedder_address()]
         if settings.embedder_only:
             return
+        workers = settings.searcher_workers
         searchers = [
-            self._add(name, [*store, *cache]).grpc
+            address
             for name in (f"searcher{number or ''}" for number in range(settings.searchers))
+            for address in self._add(name, [*store, *cache, "--workers", str(workers)], workers=workers).each
         ]
         topology = settings.folder / "topology.json"
         topology.write_text(json.dumps({"groups": [{"addresses": searchers}]}))
-        upstream = ["--embedder", embedder.grpc]
-        self._add("indexer", [*store, *stream, *upstream, *cache, *settings.indexer_options])
+        if not settings.search_only:
+            self._add("indexer", [*store, *stream, *upstream, *cache, *settings.indexer_options])
         self._add("gateway", [*store, *stream, *upstream, "--topology", str(topology)], settings.port)
 
-    def _add(self, name: str, options: list[str], port: int = 0) -> Address:
+    def _embedder_address(self) -> str:
+        """Where the embedder will listen; nobody does where only what is indexed is searched."""
+        if self.settings.search_only:
+            return f"{_HOST}:{_free_port()}"
+        return self._add("embedder", ["--model", str(self.settings.model), *self.settings.embedder_options]).grpc
+
+    def _add(self, name: str, options: list[str], port: int = 0, workers: int = 1) -> Address:
         if port:
             _require_free(port)
-        grpc_port, http_port = port or _free_port(), _free_port()
-        address = Address(f"{_HOST}:{grpc_port}", f"{_HOST}:{http_port}")
+        # Workers have a port for HTTP each, and their parent the one before.
+        http_ports = 1 if workers == 1 else 1 + workers
+        grpc_port, http_port = port or _free_port(workers), _free_port(http_ports)
+        address = Address(f"{_HOST}:{grpc_port}", f"{_HOST}:{http_port}", workers)
         module = f"services.{name.rstrip('0123456789')}"
         ports = ["--port", str(grpc_port), "--http-port", str(http_port), "--parent-pid", str(os.getpid())]
         command = [sys.executable, "-m", module, *ports, *options]
@@ -210,7 +230,11 @@ class Stack:
             )
 
     def _wait_ready(self, process: _Process, deadline_s: float) -> None:
-        with grpc.insecure_channel(process.address.grpc, options=CHANNEL_OPTIONS) as channel:
+        for address in process.address.each:
+            self._wait_serving(process, address, deadline_s)
+
+    def _wait_serving(self, process: _Process, address: str, deadline_s: float) -> None:
+        with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             while not _serving(health):
                 # Any that has ended is what keeps the others waiting.
@@ -250,10 +274,17 @@ def _serving(health: Any) -> bool:
     return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
+def _free_port(count: int = 1) -> int:
+    """The first of `count` neighbouring ports that are free."""
+    while True:
+        with ExitStack() as probes:
+            first = 0
+            with suppress(OSError, OverflowError):  # a neighbour is taken, or there is no such port
+                for number in range(count):
+                    probe = probes.enter_context(socket.socket())
+                    probe.bind((_HOST, first + number if first else 0))
+                    first = first or int(probe.getsockname()[1])
+                return first
 
 
 def _require_free(port: int) -> None:

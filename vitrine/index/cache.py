@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from vitrine.index.manifest import Manifest
 from vitrine.runtime.errors import CorruptManifest
@@ -28,6 +29,10 @@ FRESH_UNUSED_S: Final = 600.0
 ABANDONED_S: Final = 3600.0
 # Counting looks at every copy, so it is not done for each.
 _COUNT_INTERVAL_S: Final = 5.0
+# A process that copies a shard this long may be stuck: the others copy it themselves.
+COPY_PATIENCE_S: Final = 120.0
+_COPY_POLL_S: Final = 0.05
+_COPYING_SUFFIX: Final = ".copying"
 _SERVED_FILE: Final = "manifest.json"
 _PARTITIONS: Final = "p" + "[0-9]" * 5
 
@@ -37,6 +42,7 @@ class ShardCache:
 
         p00003/<shard id>/      a copy; the folder's own time says when it was last used
         p00003/manifest.json    the manifest served last; its time says when it still was
+        p00003.copying          locked by the process that copies shards of the partition
 
     All shelves of a process share one cache, and processes may share the folder. Never evicted are the shards that this
     process holds, those that a partition's `manifest.json` names while somebody serves it, and what has just been used,
@@ -80,6 +86,16 @@ class ShardCache:
         except OSError:
             return copy.exists()  # of another user, perhaps: no less fit to be read
         return True
+
+    @contextmanager
+    def copying(self, copy: Path) -> Iterator[None]:
+        """Waits while another process copies shards of the same partition, or until `copy` is there. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        deadline_s = time.monotonic() + COPY_PATIENCE_S
+        with copy.parent.with_suffix(_COPYING_SUFFIX).open("a") as lock:
+            while not _locked(lock) and not copy.exists() and time.monotonic() < deadline_s:
+                time.sleep(_COPY_POLL_S)
+            yield
 
     def added(self, copy: Path) -> None:
         """Counts a new copy, and makes room for it."""
@@ -160,6 +176,15 @@ def remove_whole(copy: Path) -> None:
     with suppress(OSError):  # another process was faster, or it is another user's
         copy.rename(going)
     shutil.rmtree(going, ignore_errors=True)
+
+
+def _locked(file: IO[str]) -> bool:
+    """Until it is closed, by whatever: a process that is killed leaves no lock behind."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _manifest_in(file: Path) -> Manifest | None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from vitrine.index.store import Store
 from vitrine.runtime.errors import ConfigError, UnknownIndex
+from vitrine.shards.metric import ANGULAR, metric_of
 
 FORMAT_VERSION: Final = 2
 # Version 1 knew no retention: its products stay until they are deleted.
@@ -20,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """The contents of index.json.
+    """The contents of index.json. Raises ConfigError naming the field that makes no sense.
 
     `hash`: how a product id finds its partition, on every stream and in every client. `retention_s`: how long after its
     event_time a product is found; 0: until it is deleted or expires.
@@ -30,13 +31,14 @@ class IndexSettings:
     dim: int
     model_id: str
     partitions: int
-    metric: str = "angular"
+    metric: str = ANGULAR
     hash: str = "murmur2"
     recall_target: float = 0.99
     retention_s: float = 0.0
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
+        metric_of(self.metric)
         if not _NAME.fullmatch(self.name):
             raise ConfigError("index", f"{self.name!r} is not a name of lower-case letters, digits, - and _")
         if not 1 <= self.partitions <= 4096:
@@ -74,7 +76,7 @@ def create_or_check(store: Store, wanted: IndexSettings) -> IndexSettings:
     """The index's settings, made if absent. Raises ConfigError naming what the existing index has otherwise."""
     store.create(settings_key(wanted.name), json.dumps(asdict(wanted), indent=1).encode())
     existing = load(store, wanted.name)
-    for field in ("model_id", "dim", "partitions", "retention_s"):
+    for field in ("model_id", "dim", "partitions", "metric", "retention_s"):
         if getattr(existing, field) != getattr(wanted, field):
             raise ConfigError(
                 field,

@@ -152,19 +152,26 @@ class Shelf:
         folder = self._copy(entry)
         if self._cache.use(folder):
             return folder
+        try:
+            with self._cache.copying(folder):
+                if not self._cache.use(folder):
+                    self._fetch(entry, folder)
+        except OSError as error:
+            # Another process that shares the cache may have been faster: then the copy is there.
+            if not folder.exists():
+                raise StoreUnavailable(f"cache: cannot copy shard {entry.shard_id}: {error}") from error
+        return folder
+
+    def _fetch(self, entry: ShardEntry, folder: Path) -> None:
+        """Copies a shard from the store. Raises OSError, CorruptShard, StoreUnavailable."""
         partial = folder.with_name(f"{entry.shard_id}.{uuid.uuid4().hex}.partial")
         try:
             partial.mkdir(parents=True)
             self._download(entry, partial)
             partial.rename(folder)
-        except OSError as error:
-            # Another process that shares the cache may have been faster: then the copy is there.
-            if not folder.exists():
-                raise StoreUnavailable(f"cache: cannot copy shard {entry.shard_id}: {error}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         self._cache.added(folder)
-        return folder
 
     def _download(self, entry: ShardEntry, target: Path) -> None:
         key = f"{self._prefix}/{entry.shard_id}"

@@ -12,10 +12,20 @@ from vitrine.runtime.errors import ConfigError
 
 
 class HttpEndpoints:
-    """Serves in threads of its own, so that it answers while the event loop is busy. `draining`: readyz says no."""
+    """Serves in threads of its own, so that it answers while the event loop is busy. `draining`: readyz says no.
 
-    def __init__(self, host: str, port: int, not_ready: Callable[[], str | None]) -> None:
+    `metrics`: what /metrics says; this process's own, unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        not_ready: Callable[[], str | None],
+        metrics: Callable[[], bytes] = generate_latest,
+    ) -> None:
         self.draining = False
+        self._metrics = metrics
         endpoints = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,7 +56,7 @@ class HttpEndpoints:
     def _answer(self, path: str, not_ready: Callable[[], str | None]) -> tuple[int, str, bytes]:
         match path.split("?")[0]:
             case "/metrics":
-                return 200, CONTENT_TYPE_LATEST, generate_latest()
+                return 200, CONTENT_TYPE_LATEST, self._metrics()
             case "/livez":
                 return 200, "text/plain", b"alive\n"
             case "/readyz":

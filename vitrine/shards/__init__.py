@@ -6,8 +6,11 @@ table     records ↔ columns
 cells     single cells of columns, read fast
 files     the files of a shard, their facts and checksums
 build     columns → a fresh or a rolled shard on disk
-tree      PCA projection and Annoy tree (the only place that imports annoy)
-calibrate what a tree search must spend to reach the recall target, measured
+metric    what a score is: angular, euclidean, manhattan, hamming
+space     where candidates are looked for: principal directions, bits, or the vectors themselves
+tree      an Annoy tree over a space (the only place that imports annoy)
+scan      the nearest rows of a space, by comparing all
+calibrate what a search of either must spend to reach the recall target, measured
 shard     a verified, memory-mapped shard
 snapshot  the live rows of a partition's shards, and the search over them
 live      what changes by the minute about products, found by product

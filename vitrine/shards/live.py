@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from vitrine.attributes import Attributes
 from vitrine.shards.cells import attributes_reader, reader
+from vitrine.shards.conditions import kinds_of
 from vitrine.shards.records import LiveVersion
 from vitrine.shards.table import attribute_columns, with_columns
 
@@ -36,6 +37,7 @@ class LiveRows:
         self._product_id = reader(batch.column("product_id"))
         self._log_offset = reader(batch.column("log_offset"))
         self._attributes = attributes_reader(batch)
+        self.kinds = kinds_of(batch)
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -9,6 +9,7 @@ from vitrine.filters import Filter
 from vitrine.vectors import Vectors
 
 if TYPE_CHECKING:
+    from vitrine.shards.records import Hit
     from vitrine.shards.shard import Shard
     from vitrine.shards.snapshot import Snapshot
 
@@ -53,6 +54,12 @@ class Found(NamedTuple):
     shard: Shard
     row: int
     snapshot: Snapshot
+
+    def hit(self) -> Hit:
+        """All that an answer says of it."""
+        shard, row, snapshot = self.shard, self.row, self.snapshot
+        live = snapshot.live_attributes(shard.product_id(row), shard.key(row)) if snapshot.live_blocks.blocks else {}
+        return shard.hit(row, self.score, live)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,39 +15,53 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitrine.attributes import Attributes
-from vitrine.runtime.errors import CorruptShard
-from vitrine.shards import files
+from vitrine.runtime.errors import ConfigError, CorruptShard
+from vitrine.shards import files, tree
 from vitrine.shards.cells import attributes_reader, reader
-from vitrine.shards.files import SearchPlan, ShardFacts, TreeEffort
-from vitrine.shards.keys import Keys, key_of, keys_of
+from vitrine.shards.conditions import kinds_of
+from vitrine.shards.files import SearchPlan, ShardFacts
+from vitrine.shards.keys import Keys, key_of, keys_of, matches
 from vitrine.shards.live import LiveRows
+from vitrine.shards.metric import metric_of
+from vitrine.shards.planning import ways_of
 from vitrine.shards.records import Hit, ImageRow, ProductVersion
-from vitrine.shards.scoring import Best, Mask, Rows, best_of_block, best_of_rows, product_starts_of
+from vitrine.shards.scoring import Gallery, Rows, product_starts_of
+from vitrine.shards.space import Space, opened
 from vitrine.shards.table import ShardTable, no_live_rows
 from vitrine.shards.tree import Tree
-from vitrine.vectors import Vectors
 
-# A tree that must return more than this share of its rows costs more than scoring them all.
-_EXACT_SHARE: Final = 0.25
+_WAYS: Final = 256
+
+
+@dataclass(frozen=True, eq=False)
+class FirstStage:
+    """Where the candidates of a rolled shard come from. `projected`: what `space` keeps of each row, if anything."""
+
+    tree: Tree
+    space: Space
+    projected: npt.NDArray[Any] | None
 
 
 class Shard:
     """One immutable shard. Safe to search from several threads at once."""
 
-    def __init__(self, facts: ShardFacts, table: ShardTable, tree: Tree | None, projection: Vectors | None) -> None:
+    def __init__(self, facts: ShardFacts, table: ShardTable, first_stage: FirstStage | None) -> None:
         self.facts = facts
         self.table = table
-        self._tree = tree
-        self._projection = projection
+        self.first_stage = first_stage
+        self.metric = metric_of(facts.metric)
+        plan = facts.plan if first_stage else SearchPlan("exact")
+        # Most queries want alike: what is best for them is worked out once.
+        self.ways = lru_cache(maxsize=_WAYS)(partial(ways_of, plan))
         self._columns = [table.rows.column(index) for index in range(table.rows.num_columns)]
         self._at = {name: index for index, name in enumerate(table.rows.schema.names)}
         self._cells = {name: reader(self._columns[index]) for name, index in self._at.items()}
         self._attributes_of = attributes_reader(table.rows)
+        self.kinds = kinds_of(table.rows)
         self._keys = table.keys.data
         self.live = LiveRows(table.live) if table.live.num_rows else None
         self.product_starts = product_starts_of(table.keys, self._columns[self._at["product_id"]])
-        products = len(self.product_starts) - 1
-        self._product_of_row = None if products == len(table.keys) else _ordinals(self.product_starts)
+        self.gallery = Gallery.of(table.vectors, self.product_starts)
         self.tombstones: dict[str, int] = dict(zip(*table.tombstones.to_pydict().values(), strict=True))
 
     @staticmethod
@@ -60,7 +76,7 @@ class Shard:
             files.verify(folder / name, file_facts)
         try:
             return _opened(folder, facts)
-        except (pa.ArrowInvalid, ValueError, KeyError, OSError) as error:
+        except (pa.ArrowInvalid, ValueError, KeyError, OSError, ConfigError) as error:
             raise CorruptShard(f"shard {folder.name} cannot be read ({error})") from error
 
     @property
@@ -114,15 +130,6 @@ class Shard:
         """Those of `product_ids` that have rows here."""
         return set(self.product_ids(self._rows_matching(list(product_ids), keys_of(product_ids))))
 
-    def search(self, queries: Vectors, k: int, live: Mask | None, live_share: float, exact: bool) -> list[Best]:
-        """The best `k` products for each of `queries`, shape (q, dim), among rows that are `live`."""
-        effort = None if exact else self._effort(k, live_share)
-        if effort is None:
-            return best_of_block(self.table.vectors, self.product_starts, live, queries, k)
-        assert self._projection is not None
-        projected = queries @ self._projection
-        return [self._tree_search(query, near, k, live, effort) for query, near in zip(queries, projected, strict=True)]
-
     def hit(self, row: int, score: float, live: Attributes) -> Hit:
         """The answer that stands in `row`, with the product's live attributes."""
         cell = self._cell
@@ -131,7 +138,7 @@ class Shard:
             image_id=cell("image_id", row),
             uri=cell("uri", row),
             sha256=cell("sha256", row),
-            score=max(-1.0, min(1.0, score)),
+            score=score,
             category=cell("category", row),
             attributes=self._attributes_of(row),
             live=live,
@@ -154,46 +161,18 @@ class Shard:
             expires_at_us=cell("expires_at_us", first),
         )
 
-    def _effort(self, k: int, live_share: float) -> TreeEffort | None:
-        """What to spend on a tree search for `k`, or None where scoring every row is the better way."""
-        plan = self.facts.plan
-        if self._tree is None or plan.method == "exact":
-            return None
-        measured = next((effort for effort in plan.efforts if effort.k >= k), plan.efforts[-1])
-        if measured.search_k == 0:
-            return None
-        # Dead rows are found and thrown away, so their share is made up for; beyond the largest measured k, linearly.
-        factor = max(1.0, k / measured.k) / max(live_share, 0.05)
-        rerank, search_k = int(measured.rerank * factor), int(measured.search_k * factor)
-        if max(rerank, search_k / 4) > _EXACT_SHARE * self.rows:
-            return None
-        return TreeEffort(k, search_k, rerank, measured.recall, measured.recall_lower95)
-
-    def _tree_search(self, query: Vectors, projected: Vectors, k: int, live: Mask | None, effort: TreeEffort) -> Best:
-        assert self._tree is not None
-        rows = self._tree.candidates(projected, effort.rerank, effort.search_k)
-        if live is not None:
-            rows = rows[live[rows]]
-        best = best_of_rows(self.table.vectors, self._product_of_row, rows, query, k)
-        if len(best.rows) < k:
-            # Too many candidates were dead or of one product: a tree never starves a query.
-            return best_of_block(self.table.vectors, self.product_starts, live, query[None, :], k)[0]
-        return best
-
     def _rows_matching(self, ids: list[str], keys: Keys) -> Rows:
-        begin = np.searchsorted(self.table.keys, keys, "left")
-        counts = np.searchsorted(self.table.keys, keys, "right") - begin
-        if not counts.any():
-            return np.empty(0, np.int64)
-        offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        rows = np.repeat(begin, counts) + offsets
-        wanted = pa.array(ids, pa.string()).take(pa.array(np.repeat(np.arange(len(ids)), counts)))
+        places, rows = matches(keys, self.table.keys)
+        if len(rows) == 0:
+            return rows
+        wanted = pa.array(ids, pa.string()).take(pa.array(places))
         same_id = pc.equal(self._columns[self._at["product_id"]].take(pa.array(rows)), wanted)
         return np.asarray(rows[same_id.to_numpy(zero_copy_only=False)], dtype=np.int64)
 
     def _end_of_product(self, row: int) -> int:
         """Where the rows end of the product whose first row is `row`."""
-        return row + 1 if self._product_of_row is None else int(self.product_starts[self._product_of_row[row] + 1])
+        products = self.gallery.product_of_row
+        return row + 1 if products is None else int(self.product_starts[products[row] + 1])
 
     def _cell(self, name: str, row: int) -> Any:
         return self._cells[name](row)
@@ -202,7 +181,7 @@ class Shard:
 def _opened(folder: Path, facts: ShardFacts) -> Shard:
     live = _record_batch(folder / files.LIVE_FILE) if files.LIVE_FILE in facts.files else no_live_rows()
     if facts.kind == "fresh":
-        return Shard(facts, _checked(_fresh_table(folder, facts.dim, live), facts), None, None)
+        return Shard(facts, _checked(_fresh_table(folder, facts.dim, live), facts), None)
     table = ShardTable(
         rows=_record_batch(folder / files.ROWS_FILE),
         keys=_mapped(folder / files.KEYS_FILE),
@@ -210,20 +189,16 @@ def _opened(folder: Path, facts: ShardFacts) -> Shard:
         tombstones=_record_batch(folder / files.TOMBSTONES_FILE),
         live=live,
     )
-    table = _checked(table, facts)
-    plan: SearchPlan = facts.plan
-    if plan.method == "exact" or not files_have_tree(facts):
-        return Shard(facts, table, None, None)
-    projection = _mapped(folder / files.PROJECTION_FILE)
-    tree = Tree.open(folder / files.TREE_FILE, plan.projected_dim, facts.rows)
-    return Shard(facts, table, tree, np.asarray(projection, dtype=np.float32))
+    return Shard(facts, _checked(table, facts), _first_stage(folder, facts))
 
 
-def files_have_tree(facts: ShardFacts) -> bool:
-    """Whether the shard was built with a tree and this machine can search it."""
-    from vitrine.shards import tree
-
-    return files.TREE_FILE in facts.files and tree.available()
+def _first_stage(folder: Path, facts: ShardFacts) -> FirstStage | None:
+    """None where every row is scored: there is no tree, or this machine cannot search it."""
+    if facts.plan.method == "exact" or files.TREE_FILE not in facts.files or not tree.available():
+        return None
+    space = opened(facts.metric, _mapped_if_there(folder, files.PROJECTION_FILE, facts), facts.plan.projected_dim)
+    opened_tree = Tree.open(folder / files.TREE_FILE, facts.plan.projected_dim, facts.rows, space.tree_metric)
+    return FirstStage(opened_tree, space, _mapped_if_there(folder, files.PROJECTED_FILE, facts))
 
 
 def _checked(table: ShardTable, facts: ShardFacts) -> ShardTable:
@@ -253,6 +228,10 @@ def _record_batch(path: Path) -> pa.RecordBatch:
         return pa.ipc.open_file(source).get_batch(0)
 
 
+def _mapped_if_there(folder: Path, name: str, facts: ShardFacts) -> npt.NDArray[Any] | None:
+    return _mapped(folder / name) if name in facts.files else None
+
+
 def _mapped(path: Path) -> npt.NDArray[Any]:
     """The array in an .npy file, mapped; an empty one cannot be and is read."""
     with path.open("rb") as file:
@@ -262,8 +241,3 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
         return np.asarray(np.load(path))
     # A plain array view over the map: np.memmap's own indexing costs several microseconds a call.
     return np.asarray(np.load(path, mmap_mode="r"))
-
-
-def _ordinals(product_starts: Rows) -> npt.NDArray[np.int32]:
-    counts = np.diff(product_starts)
-    return np.repeat(np.arange(len(counts), dtype=np.int32), counts)

@@ -1,4 +1,4 @@
-"""What is alive of one partition: its shards in age order, what newer ones hide in older ones, and search over it all.
+"""What is alive of one partition: its shards in age order, and what newer ones hide in older ones.
 
 A snapshot is never edited: a new manifest, or the moment something expires, makes a new one.
 """
@@ -8,35 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from heapq import nlargest, nsmallest
-from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from vitrine.attributes import Attributes
-from vitrine.ranking import rank
 from vitrine.shards.keys import key_of
 from vitrine.shards.live import LiveBlocks
 from vitrine.shards.lookup import newest_place
-from vitrine.shards.records import Hit, ProductVersion
-from vitrine.shards.scoring import Mask, Rows, best_of_block
+from vitrine.shards.records import ProductVersion
+from vitrine.shards.scoring import Gallery, Mask
 from vitrine.shards.shard import Shard
-from vitrine.vectors import Vectors
 
 NEVER_US: Final = int(np.iinfo(np.int64).max)
-
-_score = attrgetter("score")
-
-
-class Found(NamedTuple):
-    """A product's best row, not read yet, and the snapshot it was found in."""
-
-    score: float
-    shard: Shard
-    row: int
-    snapshot: Snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +60,7 @@ class FreshBlock:
     `places`: int32, shape (rows, 2): (number of the shard in the snapshot, row in it).
     """
 
-    vectors: Vectors
-    product_starts: Rows
+    gallery: Gallery
     places: npt.NDArray[np.int32]
 
     @staticmethod
@@ -99,7 +83,8 @@ class FreshBlock:
             # Rows of a product live and die together, so the products' sizes are unchanged.
             sizes = np.diff(entry.shard.product_starts)
             counts.append(sizes[entry.live[entry.shard.product_starts[:-1]]])
-        return FreshBlock(np.concatenate(vectors), np.cumsum(np.concatenate(counts)), np.concatenate(places))
+        gallery = Gallery.of(np.concatenate(vectors), np.cumsum(np.concatenate(counts)))
+        return FreshBlock(gallery, np.concatenate(places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +125,9 @@ class Snapshot:
             LiveShard.of(entry.shard, entry.live, now_us) if now_us >= entry.next_expiry_us else entry
             for entry in self.shards
         ]
-        return replace(self, shards=tuple(entries), fresh=FreshBlock.of(entries, self.fresh.vectors.shape[1], self))
+        return replace(
+            self, shards=tuple(entries), fresh=FreshBlock.of(entries, self.fresh.gallery.vectors.shape[1], self)
+        )
 
     @cached_property
     def next_expiry_us(self) -> int:
@@ -153,28 +140,6 @@ class Snapshot:
     @cached_property
     def products_live(self) -> int:
         return sum(int(np.count_nonzero(entry.live[entry.shard.product_starts[:-1]])) for entry in self.shards)
-
-    def search(self, queries: Vectors, k: int, exact: bool = False) -> list[list[Hit]]:
-        """The best `k` products for each of `queries`, float32, shape (q, dim), unit length. Rank order."""
-        return [best_hits(found, k) for found in self.find(queries, k, exact)]
-
-    def find(self, queries: Vectors, k: int, exact: bool = False) -> list[list[Found]]:
-        """At least the best `k` products for each of `queries`, in no order: for `best_hits`, with those of others."""
-        found: list[list[Found]] = [[] for _ in queries]
-        if len(self.fresh.vectors):
-            bests = best_of_block(self.fresh.vectors, self.fresh.product_starts, None, queries, k)
-            for number, best in enumerate(bests):
-                places = self.fresh.places[best.rows].tolist()
-                for score, (place, row) in zip(best.scores.tolist(), places, strict=True):
-                    found[number].append(Found(score, self.shards[place].shard, row, self))
-        for entry in self.shards:
-            if entry.shard.facts.kind == "fresh" or not entry.rows_live:
-                continue
-            bests = entry.shard.search(queries, k, entry.mask, entry.live_share, exact)
-            for number, best in enumerate(bests):
-                for row, score in zip(best.rows.tolist(), best.scores.tolist(), strict=True):
-                    found[number].append(Found(score, entry.shard, row, self))
-        return found
 
     def product(self, product_id: str) -> ProductVersion | None:
         """The product as it is now, or None if it is unknown, withdrawn or expired."""
@@ -193,30 +158,8 @@ class Snapshot:
         return self.live_blocks.attributes_of(product_id, key_of(product_id) if key is None else key)
 
 
-def best_hits(found: list[Found], k: int) -> list[Hit]:
-    """The best `k` of what several shards found, in rank order. Only these are read from their shards' columns."""
-    if len(found) > k:
-        last_score = nlargest(k, map(_score, found))[-1]
-        ahead = [entry for entry in found if entry.score > last_score]
-        tied = [entry for entry in found if entry.score == last_score]
-        found = ahead + nsmallest(k - len(ahead), tied, key=_product_id)
-    hits = [_hit(entry) for entry in found]
-    hits.sort(key=rank)
-    return hits
-
-
-def _hit(entry: Found) -> Hit:
-    score, shard, row, snapshot = entry
-    live = snapshot.live_attributes(shard.product_id(row), shard.key(row)) if snapshot.live_blocks.blocks else {}
-    return shard.hit(row, score, live)
-
-
 def _with_fresh_rows(shards: Sequence[LiveShard]) -> list[tuple[int, LiveShard]]:
     """The fresh shards of which something is alive, and their numbers."""
     return [
         (number, entry) for number, entry in enumerate(shards) if entry.shard.facts.kind == "fresh" and entry.rows_live
     ]
-
-
-def _product_id(entry: Found) -> str:
-    return entry.shard.product_id(entry.row)

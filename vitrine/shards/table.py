@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,8 @@ LIVE_FIXED_FIELDS: Final = (
 )
 _ATTRIBUTE_PREFIX: Final = "attr:"
 _ATTRIBUTE_TYPES: Final = {"s": pa.string(), "n": pa.float64(), "b": pa.bool_(), "l": pa.list_(pa.string())}
+
+AttributeType = Literal["s", "n", "b", "l"]
 
 
 def live_batch(live: Iterable[LiveVersion]) -> pa.RecordBatch:
@@ -101,6 +103,11 @@ def in_key_order(
     return ShardTable(rows.take(pa.array(order)), keys[order], vectors[order], tombstones, live)
 
 
+def attribute_column(kind: AttributeType, name: str) -> str:
+    """The name of the column in which strings, numbers, bools or lists of an attribute stand."""
+    return f"{_ATTRIBUTE_PREFIX}{kind}:{name}"
+
+
 def attribute_columns(schema: pa.Schema) -> list[tuple[int, str]]:
     """(column index, attribute name) of every attribute column."""
     return [
@@ -144,7 +151,7 @@ def _attribute_arrays(rows: Sequence[Attributes]) -> tuple[list[pa.Array], list[
     arrays, fields = [], []
     for name, kind in sorted({(name, _kind(value)) for row in rows for name, value in row.items()}):
         arrays.append(pa.array([_cell(row.get(name), kind) for row in rows], _ATTRIBUTE_TYPES[kind]))
-        fields.append(pa.field(f"{_ATTRIBUTE_PREFIX}{kind}:{name}", _ATTRIBUTE_TYPES[kind]))
+        fields.append(pa.field(attribute_column(kind, name), _ATTRIBUTE_TYPES[kind]))
     return arrays, fields
 
 
@@ -160,7 +167,7 @@ def tombstone_batch(tombstones: Iterable[Tombstone]) -> pa.RecordBatch:
     )
 
 
-def _kind(value: AttributeValue) -> str:
+def _kind(value: AttributeValue) -> AttributeType:
     if isinstance(value, str):
         return "s"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The two-stage tree: a PCA projection and an Annoy tree over it. The only place that imports annoy.
+"""An Annoy tree over projected vectors. The only place that imports annoy.
 
 Annoy files have no header, so `Tree.open` is only ever called on files whose checksum has been verified.
 """
@@ -6,6 +6,7 @@ Annoy files have no header, so `Tree.open` is only ever called on files whose ch
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vitrine.runtime.errors import CorruptShard
+from vitrine.shards.space import TreeMetric
 from vitrine.vectors import Vectors
 
 SEED: Final = 20
-PCA_SAMPLE_ROWS: Final = 20_000
 
 
 def available() -> bool:
@@ -24,32 +25,23 @@ def available() -> bool:
     return importlib.util.find_spec("annoy") is not None
 
 
-def fit_projection(vectors: Any, dim: int) -> tuple[Vectors, float]:
-    """The top principal directions of up to 20,000 evenly spaced rows of `vectors`, shape (n, full_dim).
+def build(parts: Iterable[Vectors], dim: int, metric: TreeMetric, trees: int, path: Path) -> None:
+    """Writes an Annoy file over the rows of `parts`, each of shape (n, dim), one behind the other.
 
-    Returns the projection, float32, shape (full_dim, min(dim, full_dim)), and the share of variance it keeps. No mean
-    is subtracted when projecting: distances between projected vectors do not depend on it.
+    One job, fixed seed: same rows, same file. It is built in the file, so it takes page cache, not memory.
     """
-    step = max(1, len(vectors) // PCA_SAMPLE_ROWS)
-    sample = np.asarray(vectors[::step], dtype=np.float32)
-    covariance = np.cov(sample, rowvar=False).reshape(sample.shape[1], sample.shape[1])
-    variances, directions = np.linalg.eigh(covariance)
-    keep = min(dim, sample.shape[1])
-    total = float(variances.sum())
-    share = float(variances[-keep:].sum()) / total if total > 0 else 1.0
-    return np.ascontiguousarray(directions[:, ::-1][:, :keep], dtype=np.float32), share
-
-
-def build(projected: Vectors, trees: int, path: Path) -> None:
-    """Writes an Annoy file over `projected`, shape (rows, projected_dim). One job, fixed seed: same rows, same file."""
     from annoy import AnnoyIndex
 
-    index = AnnoyIndex(projected.shape[1], "euclidean")
+    index = AnnoyIndex(dim, metric)
     index.set_seed(SEED)
-    for row, vector in enumerate(projected.tolist()):
-        index.add_item(row, vector)
+    path.touch()  # annoy would make it readable by its owner alone
+    index.on_disk_build(str(path))
+    row = 0
+    for part in parts:
+        for vector in part.tolist():
+            index.add_item(row, vector)
+            row += 1
     index.build(trees, n_jobs=1)
-    index.save(str(path))
 
 
 class Tree:
@@ -59,11 +51,11 @@ class Tree:
         self._index = index
 
     @staticmethod
-    def open(path: Path, projected_dim: int, rows: int) -> Tree:
+    def open(path: Path, dim: int, rows: int, metric: TreeMetric) -> Tree:
         """Raises CorruptShard if the file does not hold `rows` items."""
         from annoy import AnnoyIndex
 
-        index = AnnoyIndex(projected_dim, "euclidean")
+        index = AnnoyIndex(dim, metric)
         index.load(str(path))
         if index.get_n_items() != rows:
             raise CorruptShard(f"{path.name} holds {index.get_n_items()} items, expected {rows}")

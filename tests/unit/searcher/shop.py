@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from services.searcher.partition_reader import View
 from services.searcher.settings import SearcherSettings
 from services.searcher.shard_set import ShardSet
-from tests.builders import MODEL, product, scattered
+from tests.builders import MODEL, product, scattered, searched
 from vitrine.index.manifest import Manifest, ManifestLog, ShardEntry
 from vitrine.index.ownership import PartitionOwner
 from vitrine.index.settings import IndexSettings, create_or_check
@@ -110,7 +110,7 @@ def version_of(searcher: ShardSet) -> int | None:
 def product_ids(searcher: ShardSet) -> list[str]:
     view = searcher.view(0)
     assert isinstance(view, View), view
-    found = view.snapshot.search(np.ones((1, DIM), np.float32), 100, exact=True)[0]
+    found = searched(view.snapshot, np.ones((1, DIM), np.float32), 100, exact=True)[0]
     return sorted(hit.product_id for hit in found)
 
 

@@ -1,6 +1,6 @@
-"""Wrote tests/unit/shards/frozen_v2. Run only for a new format version, into a new folder: frozen files never change.
+"""Wrote tests/unit/shards/frozen_v3. Run only for a new format version, into a new folder: frozen files never change.
 
-PYTHONPATH=. python tests/unit/shards/freeze.py tests/unit/shards/frozen_v3
+PYTHONPATH=. python tests/unit/shards/freeze.py tests/unit/shards/frozen_v4
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.builders import MODEL, NOW, clustered, product, snapshot
+from tests.builders import MODEL, NOW, clustered, product, searched, snapshot
 from vitrine.attributes import Attributes
 from vitrine.shards import files
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
@@ -82,7 +82,7 @@ def main(target: Path) -> None:
         ]
     view = snapshot(*map(Shard.open, folders))
     queries = [version.images[0].vector for version in (*older[-20:], *newer)]
-    found = view.search(np.array(queries, np.float32), 11, exact=True)
+    found = searched(view, np.array(queries, np.float32), 11, exact=True)
     # Answers that are nearly as good as each other might come the other way round on another machine.
     clear = [number for number, hits in enumerate(found) if min(-np.diff([hit.score for hit in hits])) > 1e-5]
     queries, found = [queries[number].tolist() for number in clear], [found[number][:10] for number in clear]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.builders import MODEL, NOW, fresh, product, rolled, scattered, singles, snapshot
+from tests.builders import MODEL, NOW, fresh, product, rolled, scattered, searched, singles, snapshot
 from vitrine.shards import files
 from vitrine.shards.records import ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
@@ -144,14 +144,14 @@ def test_a_shard_without_rows_hides_and_answers_nothing_else(tmp_path: Path, wri
 
     view = snapshot(older, empty)
 
-    assert [hit.product_id for hit in view.search(vectors(), 9)[0]] == ["stays"]
+    assert [hit.product_id for hit in searched(view, vectors(), 9)[0]] == ["stays"]
 
 
 @both_kinds
 def test_a_shard_with_nothing_at_all_can_be_searched(tmp_path: Path, write: Write) -> None:
     view = snapshot(write(tmp_path, [], []))
 
-    assert view.search(vectors(3), 5, exact=True) == [[], [], []]
+    assert searched(view, vectors(3), 5, exact=True) == [[], [], []]
 
 
 @both_kinds
@@ -164,7 +164,7 @@ def test_a_hit_carries_what_the_shop_needs_to_show(tmp_path: Path, write: Write)
     wanted = vectors(2)
     version = product("p", wanted, attributes={"colour": "red"}, category="boots")
 
-    hit = snapshot(write(tmp_path, [version], [])).search(wanted[1:], 1)[0][0]
+    hit = searched(snapshot(write(tmp_path, [version], [])), wanted[1:], 1)[0][0]
 
     image = version.images[1]
     assert (hit.product_id, hit.image_id, hit.uri, hit.sha256) == ("p", image.image_id, image.uri, image.sha256)
@@ -177,7 +177,7 @@ def test_a_score_never_leaves_the_range_of_a_cosine(tmp_path: Path) -> None:
     everything = scattered(np.random.default_rng(3), 100)
     view = snapshot(rolled(tmp_path, singles(everything)))
 
-    scores = [hit.score for hits in view.search(everything, 100, exact=True) for hit in hits]
+    scores = [hit.score for hits in searched(view, everything, 100, exact=True) for hit in hits]
 
     assert -1 <= min(scores) < max(scores) == 1
 
@@ -187,7 +187,7 @@ def test_a_product_is_one_hit_with_its_best_image(tmp_path: Path, write: Write) 
     wanted = vectors(50)
     view = snapshot(write(tmp_path, [product("many", wanted), product("other", -wanted[:1])], []))
 
-    hits = view.search(wanted[17:18], 9)[0]
+    hits = searched(view, wanted[17:18], 9)[0]
 
     assert [(hit.product_id, hit.image_id) for hit in hits] == [("many", "17"), ("other", "0")]
 

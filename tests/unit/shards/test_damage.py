@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.builders import fresh, product, rolled, scattered, singles
+from tests.builders import fresh, product, rolled, scattered, searched, singles, snapshot
 from vitrine.runtime.errors import CorruptShard
 from vitrine.shards import files, tree
 from vitrine.shards.records import LiveVersion, Tombstone
@@ -46,7 +46,7 @@ ROLLED_FILES = (
     *(files.ROWS_FILE, files.TOMBSTONES_FILE, files.KEYS_FILE, files.VECTORS_FILE),
     *(files.LIVE_FILE, files.FACTS_FILE),
 )
-TREE_FILES = (files.TREE_FILE, files.PROJECTION_FILE)
+TREE_FILES = (files.TREE_FILE, files.PROJECTION_FILE, files.PROJECTED_FILE)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_a_flipped_bit_in_the_facts_does_no_worse_than_refuse(copy: Callable[[st
             continue
         finally:
             (folder / files.FACTS_FILE).write_bytes(whole)
-        shard.search(query, 10, None, 1.0, exact=False)
+        searched(snapshot(shard), query, 10)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def with_facts(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("version", [0, 3, 99, "1", None])
+@pytest.mark.parametrize("version", [0, 4, 99, "1", None])
 def test_an_unknown_format_version_is_refused_by_name(copy: Callable[[str], Path], version: object) -> None:
     with pytest.raises(CorruptShard, match="format_version"):
         Shard.open(with_facts(copy("rolled"), format_version=version))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.builders import NOW, snapshot
+from tests.builders import NOW, searched, snapshot
 from tests.unit.shards.freeze import catalogue, described, live
 from vitrine.shards.build import TreeSettings, write_rolled
 from vitrine.shards.lookup import newest_live
@@ -19,7 +19,11 @@ from vitrine.shards.snapshot import Snapshot
 from vitrine.vectors import Vectors
 
 # Folders in age order.
-SHARDS = {"frozen_v1": ("rolled", "fresh"), "frozen_v2": ("rolled", "fresh", "live")}
+SHARDS = {
+    "frozen_v1": ("rolled", "fresh"),
+    "frozen_v2": ("rolled", "fresh", "live"),
+    "frozen_v3": ("rolled", "fresh", "live"),
+}
 
 
 @pytest.fixture(scope="module", params=SHARDS)
@@ -50,7 +54,7 @@ def with_live() -> Snapshot:
 
 
 def test_it_answers_as_it_did(view: Snapshot, expected: dict[str, Any], queries: Vectors) -> None:
-    answers = view.search(queries, 10, exact=True)
+    answers = searched(view, queries, 10, exact=True)
 
     for hits, before in zip(answers, expected["answers"], strict=True):
         assert [(hit.product_id, hit.image_id) for hit in hits] == [
@@ -60,7 +64,7 @@ def test_it_answers_as_it_did(view: Snapshot, expected: dict[str, Any], queries:
 
 
 def test_its_hits_carry_what_they_did(view: Snapshot, expected: dict[str, Any], queries: Vectors) -> None:
-    for hits, before in zip(view.search(queries, 1, exact=True), expected["first_hits"], strict=True):
+    for hits, before in zip(searched(view, queries, 1, exact=True), expected["first_hits"], strict=True):
         assert described(hits[0]) == {"live": {}, **before, "score": pytest.approx(before["score"], abs=1e-5)}
 
 
@@ -71,9 +75,9 @@ def test_its_tree_is_searched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("annoy")
-    monkeypatch.delattr("vitrine.shards.shard.best_of_block")
+    monkeypatch.delattr("vitrine.shards.finding.best_of_all")
 
-    answers = view.search(queries, 10)
+    answers = searched(view, queries, 10)
 
     pairs = zip(answers, expected["answers"], strict=True)
     same = [len({hit.product_id for hit in hits} & {name for name, *_ in before}) for hits, before in pairs]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from tests.builders import MODEL, NOW, found, fresh, product, rolled, scattered, singles, snapshot
+from tests.builders import MODEL, NOW, found, fresh, product, rolled, scattered, searched, singles, snapshot
 from vitrine.shards import keys
 from vitrine.shards.build import write_fresh
 from vitrine.shards.lookup import newest_live, newest_mention
@@ -147,7 +147,7 @@ class TestCollidingKeys:
     def test_hits_carry_their_own_live_attributes(self, kind: str, tmp_path: Path) -> None:
         view = snapshot(build(kind, tmp_path, uneven(), live=prices()), fresh(tmp_path, [], live=prices(20)[10:]))
 
-        live = {hit.product_id: hit.live for hit in view.search(VECTORS[:1], 99)[0]}
+        live = {hit.product_id: hit.live for hit in searched(view, VECTORS[:1], 99)[0]}
 
         assert live == {version.product_id: version.attributes for version in prices()}
 

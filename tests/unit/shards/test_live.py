@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.builders import MODEL, NOW, found, fresh, product, rolled, scattered, singles, snapshot
+from tests.builders import MODEL, NOW, found, fresh, product, rolled, scattered, searched, singles, snapshot
 from vitrine.attributes import Attributes
 from vitrine.shards import files, live
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
@@ -91,7 +91,7 @@ class TestContents:
         assert files.LIVE_FILE not in shard_of(kind, tmp_path).facts.files
 
     def test_a_shard_with_nothing_else_can_be_searched(self, tmp_path: Path, kind: str) -> None:
-        assert snapshot(shard_of(kind, tmp_path, price("p", 1.0))).search(ONE, 5) == [[]]
+        assert searched(snapshot(shard_of(kind, tmp_path, price("p", 1.0))), ONE, 5) == [[]]
 
     def test_a_shard_without_live_rows_knows_none(self, tmp_path: Path, kind: str) -> None:
         assert newest_live([shard_of(kind, tmp_path)], "p") is None
@@ -102,7 +102,7 @@ class TestAnswers:
     def test_a_hit_carries_them_apart_from_its_own_attributes(self, tmp_path: Path, kind: str) -> None:
         older = fresh(tmp_path, [product("p", ONE, attributes={"price": 1.0, "colour": "red"})])
 
-        hit = snapshot(older, shard_of(kind, tmp_path, price("p", 9.5))).search(ONE, 1)[0][0]
+        hit = searched(snapshot(older, shard_of(kind, tmp_path, price("p", 9.5))), ONE, 1)[0][0]
 
         assert (hit.attributes, hit.live) == ({"price": 1.0, "colour": "red"}, {"price": 9.5})
 
@@ -126,7 +126,7 @@ class TestAnswers:
     def test_they_wait_for_a_product_that_comes_later(self, tmp_path: Path, kind: str) -> None:
         earlier = shard_of(kind, tmp_path, price("p", 9.5))
 
-        hit = snapshot(earlier, fresh(tmp_path, [product("p", ONE)])).search(ONE, 1)[0][0]
+        hit = searched(snapshot(earlier, fresh(tmp_path, [product("p", ONE)])), ONE, 1)[0][0]
 
         assert hit.live == {"price": 9.5}
 
@@ -139,7 +139,7 @@ class TestAnswers:
         ]
 
         assert snapshot(*shards[:3]).live_attributes("p") == {"price": 9.5}
-        assert snapshot(*shards).search(ONE, 1)[0][0].live == {"price": 9.5}
+        assert searched(snapshot(*shards), ONE, 1)[0][0].live == {"price": 9.5}
 
     def test_they_hide_no_product(self, tmp_path: Path, kind: str) -> None:
         view = snapshot(fresh(tmp_path, singles(VECTORS)), shard_of(kind, tmp_path, price("p3", 9.5)))
@@ -149,7 +149,7 @@ class TestAnswers:
     def test_a_product_without_any_has_none(self, tmp_path: Path, kind: str) -> None:
         view = snapshot(fresh(tmp_path, [product("p", ONE)]), shard_of(kind, tmp_path, price("other", 9.5)))
 
-        assert view.search(ONE, 1)[0][0].live == {}
+        assert searched(view, ONE, 1)[0][0].live == {}
 
 
 class TestBlocks:

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.builders import MODEL, NOW, product, quarters
+from tests.builders import MODEL, NOW, product, quarters, searched
 from vitrine.attributes import Attributes
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
 from vitrine.shards.lookup import newest_live, newest_mention
@@ -149,7 +149,7 @@ class Partition(RuleBasedStateMachine):
     def answers_as_the_catalogue(self) -> None:
         alive = self.alive()
         self.view = self.current()
-        for query, *lists in zip(QUERIES, *(self.view.search(QUERIES, k, exact=True) for k in KS), strict=True):
+        for query, *lists in zip(QUERIES, *(searched(self.view, QUERIES, k, exact=True) for k in KS), strict=True):
             expected = ranked(alive, query)
             for k, hits in zip(KS, lists, strict=True):
                 assert [(hit.score, hit.product_id) for hit in hits] == expected[:k]
@@ -165,7 +165,7 @@ class Partition(RuleBasedStateMachine):
         view = self.current()
         expected = {name: self.live[name].attributes if name in self.live else {} for name in PRODUCTS}
         assert {name: view.live_attributes(name) for name in PRODUCTS} == expected
-        hits = view.search(QUERIES[:1], len(PRODUCTS), exact=True)[0]
+        hits = searched(view, QUERIES[:1], len(PRODUCTS), exact=True)[0]
         assert {hit.product_id: hit.live for hit in hits} == {hit.product_id: expected[hit.product_id] for hit in hits}
 
     @invariant()

@@ -8,8 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.builders import found, fresh, quarters, rolled, scattered, singles, snapshot
-from vitrine.shards.scoring import as_float32, best_of_block, best_of_rows
+from tests.builders import found, fresh, quarters, rolled, scattered, searched, singles, snapshot
+from vitrine.shards.halves import as_float32
+from vitrine.shards.masks import Selection
+from vitrine.shards.metric import METRICS, Metric
+from vitrine.shards.scoring import Gallery, Mask, best_of_all, best_of_candidates, packed
+from vitrine.vectors import unit
 
 ONE_EACH = "one image each"
 SIZES = {
@@ -24,61 +28,87 @@ def starts_of(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(sizes)])
 
 
+def selection_of(alive: Mask) -> Selection:
+    return Selection(alive, int(alive.sum()), lambda *_: None)
+
+
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize("k", [1, 10, 100, 10_000])
-@pytest.mark.parametrize("dead_share", [0.0, 0.5, 1.0])
-def test_a_block_answers_with_the_best_image_of_each_live_product(
-    sizes: npt.NDArray[np.int64], k: int, dead_share: float
+@pytest.mark.parametrize("dead_share", [0.0, 0.2, 0.7, 1.0])
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
+def test_scoring_all_rows_finds_the_best_live_products_by_their_best_images(
+    sizes: npt.NDArray[np.int64], k: int, dead_share: float, metric: Metric
 ) -> None:
     rng = np.random.default_rng(1)
-    vectors = scattered(rng, int(sizes.sum()))
-    queries = scattered(rng, 3)
+    vectors, queries = scattered(rng, int(sizes.sum())), scattered(rng, 3)
     alive = rng.random(len(sizes)) >= dead_share
-    starts, live = starts_of(sizes), np.repeat(alive, sizes)
+    gallery = Gallery.of(vectors, starts_of(sizes))
 
-    bests = best_of_block(vectors, starts, live, queries, k)
+    best = best_of_all(gallery, metric, selection_of(np.repeat(alive, sizes)), queries, k)
 
-    for query, best in zip(queries, bests, strict=True):
-        by_product = np.maximum.reduceat(vectors @ query, starts[:-1])[alive]
-        np.testing.assert_allclose(best.scores, np.sort(by_product)[::-1][:k], atol=1e-6)
-        np.testing.assert_allclose(vectors[best.rows] @ query, best.scores, atol=1e-6)
+    by_product = np.maximum.reduceat(metric.scores(queries, vectors), gallery.product_starts[:-1], axis=1)
+    wanted = min(k, int(alive.sum()))
+    for number in range(3):
+        products = best.products[number][best.products[number] >= 0]
+        scores = best.scores[number][: len(best.products[number])][best.products[number] >= 0]
+        assert alive[products].all()
+        assert len(set(products.tolist())) == len(products)
+        np.testing.assert_allclose(scores, by_product[number][products], atol=1e-6)
+        # Those that may be as good as the last one are there too.
+        np.testing.assert_allclose(
+            np.sort(scores)[::-1][:wanted], np.sort(by_product[number][alive])[::-1][:wanted], atol=1e-6
+        )
 
 
-@pytest.mark.parametrize("k", [1, 10, 100])
-def test_candidates_are_ranked_by_product_too(k: int) -> None:
+def test_what_may_be_as_good_as_the_last_one_wanted_is_kept() -> None:
+    vectors = np.repeat(scattered(np.random.default_rng(0), 1), 9_000, axis=0)
+    gallery = Gallery.of(vectors, np.arange(9_001))
+
+    best = best_of_all(gallery, METRICS["angular"], None, vectors[:1], 3)
+
+    assert set(best.products[0].tolist()) == set(range(9_000))
+
+
+@pytest.mark.parametrize("sizes", [np.ones(6_000, np.int64), SIZES["up to 50 images"]], ids=["single", "grouped"])
+def test_candidates_become_products_by_their_best_rows(sizes: npt.NDArray[np.int64]) -> None:
     rng = np.random.default_rng(1)
-    sizes = SIZES["up to 50 images"]
-    vectors, query = scattered(rng, int(sizes.sum())), scattered(rng, 1)[0]
-    product_of_row = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    rows = rng.permutation(len(vectors))[:2_000]
+    gallery = Gallery.of(scattered(rng, int(sizes.sum())), starts_of(sizes))
+    queries = scattered(rng, 5)
+    lists = [rng.permutation(len(gallery.vectors))[:size] for size in (400, 1, 0, 700, 399)]
 
-    best = best_of_rows(vectors, product_of_row, rows, query, k)
+    best = best_of_candidates(gallery, METRICS["angular"], queries, packed(lists))
 
-    expected = np.full(len(sizes), -np.inf, np.float32)
-    np.maximum.at(expected, product_of_row[rows], vectors[rows] @ query)
-    np.testing.assert_allclose(best.scores, np.sort(expected[np.isfinite(expected)])[::-1][:k], atol=1e-6)
-    assert len(set(product_of_row[best.rows].tolist())) == len(best.rows)
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    for number, rows in enumerate(lists):
+        expected = np.full(len(sizes), -np.inf, np.float32)
+        np.maximum.at(expected, owners[rows], gallery.vectors[rows] @ queries[number])
+        there = best.products[number] >= 0
+        assert sorted(best.products[number][there].tolist()) == np.flatnonzero(np.isfinite(expected)).tolist()
+        np.testing.assert_allclose(best.scores[number][there], expected[best.products[number][there]], atol=1e-6)
+        assert np.isneginf(best.scores[number][~there]).all()
 
 
-def test_no_candidates_give_no_answers() -> None:
-    query = scattered(np.random.default_rng(1), 1)[0]
+def test_the_rows_of_products_are_found_with_their_owners() -> None:
+    gallery = Gallery.of(np.zeros((10, 2), np.float32), starts_of(np.array([2, 1, 4, 3])))
 
-    assert len(best_of_rows(query[None, :], np.zeros(1, np.int32), np.empty(0, np.int64), query, 5).rows) == 0
+    rows, owners = gallery.rows_of(np.array([3, 0]))
+
+    assert (rows.tolist(), owners.tolist()) == ([7, 8, 9, 0, 1], [0, 0, 0, 1, 1])
 
 
 def test_a_batch_answers_each_query_as_if_it_were_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     view, queries = snapshot(rolled(tmp_path, singles(quarters(rng, 500)))), quarters(rng, 20)
 
-    together = view.search(queries, 10, exact=True)
+    together = searched(view, queries, 10, exact=True)
 
-    assert together == [view.search(query[None, :], 10, exact=True)[0] for query in queries]
+    assert together == [searched(view, query[None, :], 10, exact=True)[0] for query in queries]
 
 
 def test_no_queries_get_no_answers(tmp_path: Path) -> None:
     view = snapshot(fresh(tmp_path, singles(quarters(np.random.default_rng(0), 9))))
 
-    assert view.search(np.zeros((0, 8), np.float32), 5) == []
+    assert searched(view, np.zeros((0, 8), np.float32), 5) == []
 
 
 @pytest.mark.parametrize("k", [1, 7, 100, 5_000])
@@ -136,9 +166,10 @@ def test_any_part_of_a_matrix_can_be_widened(part: slice) -> None:
 def test_equal_vectors_score_one_wherever_their_rows_stand() -> None:
     random = np.random.default_rng(4)
     for rows in range(1, 40):
-        vectors = random.standard_normal((rows, 512)).astype(np.float32)
-        vectors[:] = vectors[0] / np.linalg.norm(vectors[0])
-        starts = np.arange(rows + 1)
-        [best] = best_of_block(vectors, starts, None, vectors[:1], rows)
-        assert best.scores.tolist() == [1.0] * rows
-        assert best_of_rows(vectors, None, np.arange(rows), vectors[0], rows).scores.tolist() == [1.0] * rows
+        vectors = np.repeat(unit(random.standard_normal((1, 512)).astype(np.float32)), rows, axis=0)
+        gallery, metric = Gallery.of(vectors, np.arange(rows + 1)), METRICS["angular"]
+        for best in (
+            best_of_all(gallery, metric, None, vectors[:1], rows),
+            best_of_candidates(gallery, metric, vectors[:1], np.arange(rows)[None, :]),
+        ):
+            assert best.scores.tolist() == [[1.0] * rows]

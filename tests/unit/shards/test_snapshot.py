@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.builders import NOW, found, fresh, product, rolled, scattered, singles, snapshot
+from tests.builders import NOW, found, fresh, product, rolled, scattered, searched, singles, snapshot
+from vitrine.shards.masks import Masks
+from vitrine.shards.query import Query
 from vitrine.shards.records import Tombstone
-from vitrine.shards.snapshot import NEVER_US, Snapshot, best_hits
+from vitrine.shards.search import answers
+from vitrine.shards.snapshot import NEVER_US, Snapshot
 
 VECTORS = scattered(np.random.default_rng(0), 20)
 ONE = VECTORS[:1]
@@ -69,7 +72,7 @@ def test_the_newest_version_is_answered(tmp_path: Path) -> None:
 
     view = snapshot(*shards)
 
-    assert [hit.category for hit in view.search(ONE, 9)[0]] == ["c2"]
+    assert [hit.category for hit in searched(view, ONE, 9)[0]] == ["c2"]
 
 
 def test_a_version_with_fewer_images_leaves_none_of_the_old_behind(tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ def test_a_snapshot_made_from_an_earlier_one_answers_from_the_new_shards(tmp_pat
 
     view = Snapshot.of([older, newer], 8, NOW, snapshot(older))
 
-    assert [hit.category for hit in view.search(ONE, 9)[0]] == ["c2"]
+    assert [hit.category for hit in searched(view, ONE, 9)[0]] == ["c2"]
 
 
 def test_a_product_that_was_deleted_can_come_back(tmp_path: Path) -> None:
@@ -109,16 +112,16 @@ def test_fresh_and_rolled_rows_are_ranked_together(tmp_path: Path) -> None:
 def test_without_shards_nothing_is_found() -> None:
     view = Snapshot.of([], 8, NOW)
 
-    assert (view.search(ONE, 5), view.product("p"), view.rows_live) == ([[]], None, 0)
+    assert (searched(view, ONE, 5), view.product("p"), view.rows_live) == ([[]], None, 0)
 
 
 def test_answers_of_several_partitions_are_merged_by_rank(tmp_path: Path) -> None:
     views = [snapshot(fresh(tmp_path, singles(VECTORS[n : n + 5], f"{n}-"))) for n in (0, 5, 10)]
     together = snapshot(*(entry.shard for view in views for entry in view.shards))
 
-    entries = [entry for view in views for entry in view.find(ONE, 4)[0]]
+    [answer] = answers(views, [Query(ONE[0], 4)], Masks())
 
-    assert best_hits(entries, 4) == together.search(ONE, 4)[0]
+    assert [entry.hit() for entry in answer.found] == searched(together, ONE, 4)[0]
 
 
 def test_scores_beyond_one_are_ties_and_ordered_by_id(tmp_path: Path) -> None:
