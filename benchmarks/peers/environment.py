@@ -60,4 +60,4 @@ def _install(python: Path, packages: tuple[str, ...]) -> str:
     if answer.returncode == 0:
         return ""
     said = answer.stderr.strip().splitlines() or [f"pip ended with {answer.returncode}"]
-    return str(said[-1])
+    return str(next((line for line in said if line.startswith("ERROR:")), said[-1]))

@@ -10,7 +10,7 @@ from vitrine.attributes import Attributes
 from vitrine.filters import ATTRIBUTES, CATEGORY, LIVE
 from vitrine.shards.masks import all_fields, fields_of
 from vitrine.shards.query import Answer, Found, ShardPlan
-from vitrine.shards.records import Hit, ProductVersion
+from vitrine.shards.records import ProductVersion
 from vitrine.stream.codec import set_attributes, timestamp
 from vitrine.v1 import catalogue_pb2
 from vitrine.v1 import filter_pb2 as filters
@@ -36,7 +36,7 @@ def add_hits(target: pb.Hits | pb.SearcherScanResponse, found: Iterable[Found]) 
     """Whole ones: all that is known of the product and the picture."""
     add = target.hits.add
     for entry in found:
-        hit = _read(entry)
+        hit = entry.hit()
         message = add(
             product_id=hit.product_id,
             image_id=hit.image_id,
@@ -117,15 +117,9 @@ def status_of(partition: int, view: View, probed_recall: float, probed_queries: 
     return status
 
 
-def _read(entry: Found) -> Hit:
-    score, shard, row, snapshot = entry
-    live = snapshot.live_attributes(shard.product_id(row), shard.key(row)) if snapshot.live_blocks.blocks else {}
-    return shard.hit(row, score, live)
-
-
 def _add_part(target: pb.Hits, entry: Found, fields: Sequence[str]) -> None:
     """Only what counting facets needs."""
-    hit = _read(entry)
+    hit = entry.hit()
     message = target.hits.add(product_id=hit.product_id, score=hit.score)
     if CATEGORY in fields:
         message.category = hit.category

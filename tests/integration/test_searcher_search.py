@@ -113,9 +113,9 @@ def test_live_attributes_can_be_filtered_by(searcher: Searcher) -> None:
     assert [(hit.product_id, hit.live["stock"].number) for hit in hits.hits] == [("p0", 3)]
 
 
-def test_a_query_is_answered_alike_alone_and_among_others(searcher: Searcher) -> None:
+def test_an_exact_query_is_answered_alike_alone_and_among_others(searcher: Searcher) -> None:
     vectors = unit(np.random.default_rng(4).standard_normal((32, DIM)).astype(np.float32))
-    queries = [asking(vector) for vector in vectors]
+    queries = [asking(vector, exact=True) for vector in vectors]
 
     together = answer(searcher, *queries).hits
 

@@ -115,7 +115,8 @@ def picture_scores(metric: str, vector: Vectors, pictures: Vectors) -> npt.NDArr
         scores = (rows * query).sum(axis=1).clip(-1, 1)
         # Stored vectors are rounded: the same picture is a few 1e-7 away from 1.
         scores[scores > 1 - 1e-6] = 1
-    return scores.astype(np.float32)
+    rounded: npt.NDArray[np.float32] = scores.astype(np.float32)
+    return rounded
 
 
 def _rank(place: RankedPlace) -> tuple[float, str]:

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.oracle.drawn import DIM, QUERIES, live_maps, names, products, queries
+from tests.oracle.drawn import DIM, NAMES, QUERIES, live_maps, names, products, queries
 from tests.oracle.model import METRICS
 from tests.oracle.shop import Shop
 from vitrine.attributes import Attributes
@@ -39,9 +39,12 @@ ALWAYS_ASKED = [
         (20, Filter(all_of=(any_string("category", "shoes"),))),
         (20, Filter(all_of=(number("live.price", lt=2.0),), none_of=(is_bool("attributes.used", True),))),
         (20, Filter(any_of=(any_string("attributes.mixed", "red"), any_string("attributes.materials", "red")))),
+        (20, Filter(all_of=(number("attributes.size", gt=1.0, lte=2.5),))),
         (20, Filter(none_of=(is_bool("live.in_stock", False), number("attributes.mixed", gte=1.0)))),
     )
-]
+] + [Query(QUERIES[0], 1, exclude=name) for name in NAMES]
+# At a score that ties.
+ALWAYS_SCANNED = Query(QUERIES[0], 1, min_score=0.25)
 
 
 def planned_hastily(
@@ -64,10 +67,14 @@ class SmallCatalogue(RuleBasedStateMachine):
         metric=st.sampled_from(METRICS),
         partitions=st.sampled_from([1, 2]),
         mask_bytes=st.sampled_from([0, 400, 1 << 20]),
+        live_block_rows=st.sampled_from([1, 6, 1_000]),
         hasty=st.sampled_from([None, "tree", "projected"]),
     )
-    def open_it(self, metric: str, partitions: int, mask_bytes: int, hasty: Method | None) -> None:
+    def open_it(
+        self, metric: str, partitions: int, mask_bytes: int, live_block_rows: int, hasty: Method | None
+    ) -> None:
         self.shop = Shop(self.folder, metric, DIM, partitions=partitions, mask_bytes=mask_bytes)
+        self.patch.setattr("vitrine.shards.live.BLOCK_ROWS", live_block_rows)
         self.hasty = hasty is not None
         if hasty is not None:
             self.patch.setattr("vitrine.shards.build.TREE_MIN_ROWS", 4)
@@ -129,6 +136,7 @@ class SmallCatalogue(RuleBasedStateMachine):
     @invariant()
     def answers_as_the_model(self) -> None:
         self._check(ALWAYS_ASKED)
+        self.shop.check_scan(ALWAYS_SCANNED)
 
     def _check(self, asked: list[Query]) -> None:
         if self.hasty:
@@ -137,10 +145,12 @@ class SmallCatalogue(RuleBasedStateMachine):
         self.shop.check_exact(asked)
 
 
-TestSmallCatalogue = SmallCatalogue.TestCase
-TestSmallCatalogue.settings = settings(max_examples=60, stateful_step_count=30)
+class SmallCatalogueForLonger(SmallCatalogue):
+    """The same, with longer histories and more of them."""
 
 
-@pytest.mark.thorough
-class TestManyHistories(SmallCatalogue.TestCase):
-    settings = settings(max_examples=400, stateful_step_count=50)
+TestSmallCatalogue = pytest.mark.timeout(600)(SmallCatalogue.TestCase)
+TestSmallCatalogue.settings = settings(max_examples=25, stateful_step_count=25)
+
+TestSmallCatalogueForLonger = pytest.mark.thorough(pytest.mark.timeout(900)(SmallCatalogueForLonger.TestCase))
+TestSmallCatalogueForLonger.settings = settings(max_examples=200, stateful_step_count=50)

@@ -209,9 +209,8 @@ def random_queries(rng: np.random.Generator, street: Street, count: int) -> list
     """Near what is there, or the very same."""
     pictures = np.concatenate([product.vectors for product in street.model.products.values()])
     vectors = pictures[rng.integers(0, len(pictures), count)]
-    vectors = unit(vectors + rng.choice([0.0, 0.02], (count, 1)) * rng.standard_normal(vectors.shape)).astype(
-        np.float32
-    )
+    noise = rng.choice([0.0, 0.02], (count, 1)) * rng.standard_normal(vectors.shape)
+    vectors = unit(vectors + noise.astype(np.float32))
     return [
         Query(
             vector,

@@ -13,6 +13,7 @@ import numpy as np
 from vitrine.client import messages
 from vitrine.client.failures import typed_errors
 from vitrine.client.scan import Scan
+from vitrine.client.together import Result, Together
 from vitrine.client.values import Ack, Answer, Product, Refusal, Search
 from vitrine.filters import Filter
 from vitrine.images import CropBox
@@ -29,12 +30,17 @@ SCAN_TIMEOUT_S: Final = 120.0
 # The pages of one search hold no more products than these together.
 MAX_PAGED: Final = 1_000
 
+# A timeout of nothing is refused by gRPC in words of its own.
+_SHORTEST_S: Final = 0.001
 _BATCH: Final = 256
 _BATCH_BY_IMAGE: Final = 64
 
 
 class VisualSearchClient:
-    """Calls one gateway. Safe to share between threads. Raises the errors of `vitrine.runtime.errors`."""
+    """Calls one gateway. Safe to share between threads. Raises the errors of `vitrine.runtime.errors`.
+
+    One client for all threads of a program is best: what they ask at the same time travels together.
+    """
 
     def __init__(self, address: str, index: str = "", timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
@@ -42,6 +48,7 @@ class VisualSearchClient:
         self._catalogue = catalogue_pb2_grpc.CatalogueStub(self._channel)
         self._index = index
         self._timeout_s = timeout_s
+        self._together = Together(self._asked)
 
     def __enter__(self) -> VisualSearchClient:
         return self
@@ -191,10 +198,19 @@ class VisualSearchClient:
             return list(map(messages.refusal, self._catalogue.ListDeadLetters(request, timeout=self._timeout_s)))
 
     def _answer(self, search: Search, timeout_s: float | None) -> Answer:
-        request = messages.search_message(search, self._index)
+        request, timeout_s = messages.search_message(search, self._index), timeout_s or self._timeout_s
+        if search.is_plain:
+            return messages.answer(self._together.ask(request, timeout_s))
         with typed_errors():
-            response = self._search.Search(request, timeout=timeout_s or self._timeout_s)
-        return messages.answer(response)
+            return messages.answer(self._search.Search(request, timeout=timeout_s))
+
+    def _asked(self, requests: Sequence[gateway_pb2.SearchRequest], timeout_s: float) -> Sequence[Result]:
+        with typed_errors():
+            if len(requests) == 1:
+                return [self._search.Search(requests[0], timeout=max(_SHORTEST_S, timeout_s))]
+            together = gateway_pb2.BatchSearchRequest(index=self._index, searches=requests)
+            response = self._search.BatchSearch(together, timeout=max(_SHORTEST_S, timeout_s))
+        return list(map(messages.response_of, response.results))
 
     def _message(self, event: Event) -> catalogue_pb2.CatalogueEvent:
         message = to_message(event)

@@ -79,9 +79,15 @@ def answer(message: gateway_pb2.SearchResponse) -> Answer:
 
 def result(message: gateway_pb2.BatchSearchResult) -> Answer | VitrineError:
     """One search's answer, or why it has none."""
+    found = response_of(message)
+    return found if isinstance(found, VitrineError) else answer(found)
+
+
+def response_of(message: gateway_pb2.BatchSearchResult) -> gateway_pb2.SearchResponse | VitrineError:
+    """The same, not read yet."""
     if message.WhichOneof("result") == "error":
         return error_of(message.error.code, message.error.message)
-    return answer(message.response)
+    return message.response
 
 
 def hit(message: searcher_pb2.Hit) -> Hit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from vitrine.attributes import Attributes
 from vitrine.facets import Facet
@@ -12,6 +13,8 @@ from vitrine.images import CropBox
 from vitrine.shards.records import Hit
 from vitrine.stream.log import Position
 from vitrine.vectors import Vectors
+
+PLAIN_K: Final = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -45,6 +48,12 @@ class Search:
     facets: Sequence[str] = ()
     require_complete: bool = False
     at_least: Sequence[Position] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it costs so little that it may travel with others of its kind, none of which it would hold up."""
+        special = self.exact or self.filter or self.recall_target is not None or self.explain or self.facets
+        return self.vector is not None and self.k <= PLAIN_K and not (special or self.page_token or self.at_least)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from vitrine.shards.masks import BLOCK_ROWS, Selection
 from vitrine.shards.planning import Extent, Task, Way
 from vitrine.shards.scoring import (
-    PART_ROWS,
     Best,
     Mask,
     Part,
@@ -24,6 +22,7 @@ from vitrine.shards.scoring import (
     packed,
     parts_of,
     replaced,
+    scan_rows,
 )
 from vitrine.shards.shard import Shard
 from vitrine.vectors import Vectors
@@ -36,15 +35,10 @@ _SPARE: Final = 1.5
 # Copying one row of the projected vectors out of many.
 _PICK_NS: Final = 25.0
 
-# Scores made at a time by a scan in the tree's space.
-_PART_SCORES: Final = 1 << 18
-_MOST_PART_ROWS: Final = 1 << 16
-
 _EVERYTHING: Final = [1.0]
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(NamedTuple):
     """How a shard was searched for one query. `rows_scored`: on their full vectors. `search_us`: its share of the time.
 
     `fell_back`: a cheaper way found too few before.
@@ -56,8 +50,7 @@ class Search:
     fell_back: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The best products of a shard for each query, and those that may be as good; and how each was searched for."""
 
     best: Best
@@ -69,7 +62,7 @@ class Finding:
         searches = list(self.searches)
         for number, search in zip(numbers.tolist(), again.searches, strict=True):
             spent_us = searches[number].search_us + search.search_us
-            searches[number] = replace(search, search_us=spent_us, fell_back=True)
+            searches[number] = search._replace(search_us=spent_us, fell_back=True)
         return Finding(best, searches)
 
 
@@ -164,6 +157,5 @@ def _nearest(shard: Shard, selection: Selection, queries: Vectors, count: int) -
         distances = stage.space.distances(queries, block)
         return np.negative(distances, out=distances)
 
-    part_rows = min(_MOST_PART_ROWS, max(PART_ROWS, _PART_SCORES // len(queries)))
-    parts = parts_of(shard.gallery, selection, part_rows)
+    parts = parts_of(shard.gallery, selection, scan_rows(len(queries)))
     return best_of_parts(parts, nearness, len(queries), count, doubtful_from=float).products

@@ -27,6 +27,9 @@ Scores = npt.NDArray[np.float32]
 
 # A row counts as found if it is that much worse than the k-th best: nobody could tell them apart.
 SCORE_TOLERANCE: Final = 1e-3
+# Rows made float32 at a time: half a megabyte stays in the cache, and servers give larger blocks back to the system
+# after each use. 250,000 x 512 for one query: 77 ms in a server, 166 ms with 8,192 at a time.
+_WIDENED_ROWS: Final = 256
 
 # Float32 sums of 512 products of unit vectors are off by a few 1e-7; what scores more than this is the same.
 _SAME_MIN: Final = 1 - 1e-6
@@ -71,7 +74,11 @@ class Metric(ABC):
 
 class _Cosine(Metric):
     def scores(self, queries: Vectors, block: Any) -> Scores:
-        return _cosines(_products(queries, as_float32(block)))
+        products = np.empty((len(block), len(queries)), np.float32)
+        for begin in range(0, len(block), _WIDENED_ROWS):
+            rows = as_float32(block[begin : begin + _WIDENED_ROWS])
+            np.matmul(rows, queries.T, out=products[begin : begin + len(rows)])
+        return _cosines(np.ascontiguousarray(products.T))
 
     def candidate_scores(self, queries: Vectors, candidates: Any) -> Scores:
         return _cosines(np.matmul(as_float32(candidates), queries[:, :, None])[:, :, 0])

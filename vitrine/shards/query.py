@@ -62,8 +62,7 @@ class Found(NamedTuple):
         return shard.hit(row, self.score, live)
 
 
-@dataclass(frozen=True, slots=True)
-class ShardPlan:
+class ShardPlan(NamedTuple):
     """How one shard (or, with an empty id, all fresh ones together) was searched for one query, and what it cost.
 
     `rows_matching`: live rows that meet the filter. `fell_back`: a cheaper way found too few; `method` is what did.

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # Rows scored at a time: small enough to stay in the last-level cache after conversion to float32.
 PART_ROWS: Final = 4096
+# A scan in a tree's space makes so many scores at a time: more rows where there are fewer queries.
+_SCAN_SCORES: Final = 1 << 18
+_MOST_SCAN_ROWS: Final = 1 << 16
 # Candidates scored at a time: picked out one by one, they come from the second-level cache only if they are few.
 _CANDIDATE_ROWS: Final = 512
 # Products are put in at least so many groups to see quickly what the best of them score.
@@ -87,16 +90,22 @@ class Part(NamedTuple):
 
     places     which of all rows looked at
     rows       which of the gallery
-    starts     where among them each product begins
-    products   their numbers
+    starts     where among them each product begins; None: each row is a product of its own
+    products   their numbers; None: one after the other
+    first      the number of the first product
     alive      which of the products count; None = all
     """
 
     places: slice
     rows: slice | Rows
-    starts: Rows
-    products: Rows
+    starts: Rows | None
+    products: Rows | None
+    first: int
     alive: Mask | None
+
+    def named(self, products: Rows) -> Rows:
+        """The numbers of products that are counted from the beginning of the part."""
+        return products + self.first if self.products is None else self.products[products]
 
 
 def parts_of(gallery: Gallery, selection: Selection | None = None, part_rows: int = PART_ROWS) -> Iterator[Part]:
@@ -104,6 +113,11 @@ def parts_of(gallery: Gallery, selection: Selection | None = None, part_rows: in
     if selection is not None and is_picked(gallery, selection):
         return _picked_parts(gallery, selection.rows, part_rows)
     return _all_parts(gallery, None if selection is None else selection.mask, part_rows)
+
+
+def scan_rows(queries: int) -> int:
+    """Rows that a scan in a tree's space looks at together."""
+    return min(_MOST_SCAN_ROWS, max(PART_ROWS, _SCAN_SCORES // queries))
 
 
 def is_picked(gallery: Gallery, selection: Selection) -> bool:
@@ -128,11 +142,13 @@ def best_of_parts(
         scores = by_product(scored(part), part)
         if best.scores.shape[1] == 0:
             floors = _first_floors(scores, wanted, doubtful_from)
-        better = above(part.products, scores, floors)
-        if better.scores.shape[1]:
+        numbers, columns = _places(scores >= floors)
+        if len(numbers):
+            better = _listed(numbers, part.named(columns), scores[numbers, columns], queries)
             best = joined([best, better])
             floors = floors_of(best.scores, wanted, doubtful_from)
-            best = above(best.products, best.scores, floors)
+            numbers, columns = _places(best.scores >= floors)
+            best = _listed(numbers, best.products[numbers, columns], best.scores[numbers, columns], queries)
     return best
 
 
@@ -210,20 +226,26 @@ def product_starts_of(keys: npt.NDArray[np.uint64], product_ids: Any) -> Rows:
 
 def _all_parts(gallery: Gallery, mask: Mask | None, part_rows: int) -> Iterator[Part]:
     """Every row, so that none is copied; products outside `mask` are said not to count."""
-    starts = gallery.product_starts
+    starts, single = gallery.product_starts, gallery.product_of_row is None
     for first, last in _cuts(starts, part_rows):
         rows = slice(int(starts[first]), int(starts[last]))
-        alive = None if mask is None else mask[starts[first:last]]
-        yield Part(rows, rows, starts[first:last] - rows.start, np.arange(first, last), alive)
+        begins = starts[first:last]
+        alive = None if mask is None else mask[rows] if single else mask[begins]
+        yield Part(rows, rows, None if single else begins - rows.start, None, first, alive)
 
 
 def _picked_parts(gallery: Gallery, rows: Rows, part_rows: int) -> Iterator[Part]:
-    products = rows if gallery.product_of_row is None else gallery.product_of_row[rows].astype(np.int64)
+    if gallery.product_of_row is None:
+        for begin in range(0, len(rows), part_rows):
+            places = slice(begin, min(len(rows), begin + part_rows))
+            yield Part(places, rows[places], None, rows[places], 0, None)
+        return
+    products = gallery.product_of_row[rows].astype(np.int64)
     starts = np.flatnonzero(np.diff(products, prepend=-1, append=-1))
     for first, last in _cuts(starts, part_rows):
         places = slice(int(starts[first]), int(starts[last]))
         begins = starts[first:last]
-        yield Part(places, rows[places], begins - places.start, products[begins], None)
+        yield Part(places, rows[places], begins - places.start, products[begins], 0, None)
 
 
 def _cuts(starts: Rows, part_rows: int) -> list[tuple[int, int]]:
@@ -238,7 +260,7 @@ def _cuts(starts: Rows, part_rows: int) -> list[tuple[int, int]]:
 
 def by_product(scores: Scores, part: Part) -> Scores:
     """The best score of each product, from those of its rows. Shape (queries, products)."""
-    if len(part.starts) != scores.shape[1]:
+    if part.starts is not None:
         scores = np.maximum.reduceat(scores, part.starts, axis=1)
     if part.alive is not None:
         np.minimum(scores, np.where(part.alive, np.float32(np.inf), -np.inf), out=scores)
@@ -268,16 +290,15 @@ def _first_floors(scores: Scores, wanted: int, doubtful_from: DoubtfulFrom) -> S
     return floors_of(best, wanted, doubtful_from)
 
 
-def above(products: Rows, scores: Scores, floors: Scores) -> Best:
-    """What reaches its list's floor. `products`: those of each list, or of all."""
-    numbers, columns = _places(scores >= floors)
-    counts = np.bincount(numbers, minlength=len(scores))
-    best = (len(scores), int(counts.max(initial=0)))
-    found = Best(np.full(best, -1, np.int64), np.full(best, -np.inf, np.float32))
+def _listed(numbers: Rows, products: Rows, scores: Scores, queries: int) -> Best:
+    """A list a query. `numbers`: of the queries, ascending."""
+    counts = np.bincount(numbers, minlength=queries)
+    shape = (queries, int(counts.max(initial=0)))
+    best = Best(np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32))
     places = np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
-    found.products[numbers, places] = products[columns] if products.ndim == 1 else products[numbers, columns]
-    found.scores[numbers, places] = scores[numbers, columns]
-    return found
+    best.products[numbers, places] = products
+    best.scores[numbers, places] = scores
+    return best
 
 
 def _places(mask: npt.NDArray[np.bool_]) -> tuple[Rows, Rows]:

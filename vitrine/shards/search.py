@@ -10,7 +10,7 @@ contributed as many products as it was trusted with is asked again, for all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, sqrt
 from time import perf_counter
@@ -72,7 +72,7 @@ def scan(
         floor = metric.doubtful_from(min_score)
         for part in parts_of(source.gallery, source.selected.selection, SCAN_PART_ROWS):
             scores = metric.scores(queries, source.gallery.vectors[part.rows])
-            products = part.products[by_product(scores, part)[0] >= floor]
+            products = part.named(np.flatnonzero(by_product(scores, part)[0] >= floor))
             none = np.zeros(len(products), np.int64)
             finals = finals_of(Candidates(none, none, products), [source.gallery], metric, queries)
             kept = finals.scores >= min_score
@@ -183,7 +183,7 @@ def _found(sources: Sequence[_Source], vectors: Vectors, task: Task) -> tuple[li
     """What each source found, and the best of it all."""
     metric = sources[0].metric
     rows = sum(source.count for source in sources)
-    tasks = [replace(task, trusted=_trusted(task.k, source.count / rows)) for source in sources]
+    tasks = [task._replace(trusted=_trusted(task.k, source.count / rows)) for source in sources]
     findings = [source.search(vectors, share) for source, share in zip(sources, tasks, strict=True)]
     candidates = best_together([finding.best for finding in findings], task.k, metric)
     counts = candidates.counts(len(vectors), len(sources))

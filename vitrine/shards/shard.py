@@ -56,6 +56,7 @@ class Shard:
         self._columns = [table.rows.column(index) for index in range(table.rows.num_columns)]
         self._at = {name: index for index, name in enumerate(table.rows.schema.names)}
         self._cells = {name: reader(self._columns[index]) for name, index in self._at.items()}
+        self._hit_cells = [self._cells[name] for name in ("product_id", "image_id", "uri", "sha256", "category")]
         self._attributes_of = attributes_reader(table.rows)
         self.kinds = kinds_of(table.rows)
         self._keys = table.keys.data
@@ -132,17 +133,8 @@ class Shard:
 
     def hit(self, row: int, score: float, live: Attributes) -> Hit:
         """The answer that stands in `row`, with the product's live attributes."""
-        cell = self._cell
-        return Hit(
-            product_id=cell("product_id", row),
-            image_id=cell("image_id", row),
-            uri=cell("uri", row),
-            sha256=cell("sha256", row),
-            score=score,
-            category=cell("category", row),
-            attributes=self._attributes_of(row),
-            live=live,
-        )
+        product_id, image_id, uri, sha256, category = [read(row) for read in self._hit_cells]
+        return Hit(product_id, image_id, uri, sha256, score, category, self._attributes_of(row), live)
 
     def version(self, rows: Sequence[int]) -> ProductVersion:
         """The product whose rows these are."""

@@ -32,7 +32,9 @@ def test_the_same_settings_are_accepted_again(store: Store) -> None:
     assert create_or_check(store, WANTED) == WANTED
 
 
-@pytest.mark.parametrize(("field", "value"), [("dim", 256), ("model_id", "n" * 64), ("partitions", 8)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("dim", 256), ("model_id", "n" * 64), ("partitions", 8), ("metric", "hamming")]
+)
 def test_other_settings_are_refused_by_the_field(store: Store, field: str, value: object) -> None:
     create_or_check(store, WANTED)
     changes: dict[str, Any] = {field: value}
@@ -86,6 +88,7 @@ def test_an_index_that_cannot_be_read_is_a_setting_to_mend(store: Store, content
         ({"name": "x" * 64}, "index"),
         ({"partitions": 0}, "partitions"),
         ({"partitions": 4097}, "partitions"),
+        ({"metric": "cosine"}, "metric"),
         ({"recall_target": 1.0}, "recall_target"),
         ({"recall_target": 0.4}, "recall_target"),
     ],

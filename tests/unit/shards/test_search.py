@@ -256,6 +256,20 @@ class TestNeverStarved:
         for answer in asked.answers(*(Query(query, 10, filter=wanted) for query in queries)):
             assert len(set(ids(answer))) == min(10, count)
 
+    def test_by_a_filter_of_which_the_tree_brings_enough_to_answer_but_not_to_choose_from(
+        self, folder: Path, catalogue: list[ProductVersion], queries: Vectors
+    ) -> None:
+        hopeful = Ways(STINGY.scan, Way("tree", 1.0, 0.9, search_k=3_000, candidates=200, passing=200))
+        asked = Asked(snapshot(by_way(Shard.open(folder), hopeful)), catalogue=catalogue)
+        tenth = Filter(all_of=(number("attributes.part", lt=100),))
+        matching = [version for version in catalogue if version.attributes["part"] < 100]  # type: ignore[operator]
+
+        [answer] = asked.answers(Query(queries[0], 5, filter=tenth))
+
+        [[plan]] = answer.plans
+        assert (plan.method, plan.fell_back, plan.nodes_inspected > 3_000) == ("tree", True, True)
+        assert ids(answer) == [place.product_id for place in best_first(matching, queries[0])[:5]]
+
     def test_only_the_queries_that_found_too_little_are_asked_again(
         self, folder: Path, catalogue: list[ProductVersion], vectors: Vectors
     ) -> None:
