@@ -15,7 +15,7 @@ from vitrine.shards.query import Query, RankedPlace
 from vitrine.vectors import Vectors, unit
 
 DIM: Final = 8
-NAMES: Final = tuple(f"product-{letter}" for letter in "abcdefghijkl")
+NAMES: Final = tuple(f"product-{letter}" for letter in "abcdefgh")
 CATEGORIES: Final = ("shoes", "bags", "hats")
 WORDS: Final = ("red", "blue", "wool")
 NUMBERS: Final = (0.0, 1.0, 2.5, 40.0)

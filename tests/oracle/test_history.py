@@ -90,8 +90,13 @@ class SmallCatalogue(RuleBasedStateMachine):
         self.patch.undo()
         shutil.rmtree(self.folder)
 
-    @rule(data=st.data(), gone=st.lists(names, max_size=2), updates=st.dictionaries(names, live_maps, max_size=3))
-    def commit(self, data: st.DataObject, gone: list[str], updates: dict[str, Attributes]) -> None:
+    @rule(
+        data=st.data(),
+        gone=st.lists(names, max_size=3),
+        updates=st.dictionaries(names, live_maps, max_size=3),
+        ticks=st.integers(0, 4),
+    )
+    def commit(self, data: st.DataObject, gone: list[str], updates: dict[str, Attributes], ticks: int) -> None:
         """Products made, changed and withdrawn; live attributes of such as are there and such as are not."""
         for product in data.draw(st.lists(products(self.shop.now_us), max_size=5)):
             self.shop.upsert(product)
@@ -100,6 +105,7 @@ class SmallCatalogue(RuleBasedStateMachine):
         for name, attributes in updates.items():
             self.shop.update_live(name, attributes)
         self.shop.commit()
+        self.shop.now_us += ticks
 
     @precondition(lambda self: any(partition.shards for partition in self.shop.partitions))
     @rule(data=st.data(), rolled=st.booleans())
@@ -113,25 +119,16 @@ class SmallCatalogue(RuleBasedStateMachine):
         only_fresh = all(shard.facts.kind == "fresh" for shard in shards[first:last])
         self.shop.rebuild(number, first, last, rolled=rolled or not only_fresh)
 
-    @rule(ticks=st.integers(1, 5))
-    def advance_the_clock(self, ticks: int) -> None:
-        self.shop.now_us += ticks
-
-    @rule()
-    def restart(self) -> None:
-        self.shop.restart()
-
-    @rule(drawn=st.lists(queries, min_size=1, max_size=8))
-    def ask(self, drawn: list[Query]) -> None:
+    @rule(drawn=st.lists(queries, min_size=1, max_size=8), restarted=st.booleans())
+    def ask(self, drawn: list[Query], restarted: bool) -> None:
+        if restarted:
+            self.shop.restart()
         self._check(drawn)
+        self.shop.check_scan(drawn[0])
 
     @rule(query=queries, sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4))
     def turn_pages(self, query: Query, sizes: list[int]) -> None:
         self.shop.check_pages(query, sizes, exact=query.exact or not self.hasty)
-
-    @rule(query=queries)
-    def scan(self, query: Query) -> None:
-        self.shop.check_scan(query)
 
     @invariant()
     def answers_as_the_model(self) -> None:
@@ -153,4 +150,4 @@ TestSmallCatalogue = pytest.mark.timeout(600)(SmallCatalogue.TestCase)
 TestSmallCatalogue.settings = settings(max_examples=25, stateful_step_count=25)
 
 TestSmallCatalogueForLonger = pytest.mark.thorough(pytest.mark.timeout(900)(SmallCatalogueForLonger.TestCase))
-TestSmallCatalogueForLonger.settings = settings(max_examples=200, stateful_step_count=50)
+TestSmallCatalogueForLonger.settings = settings(max_examples=100, stateful_step_count=40)

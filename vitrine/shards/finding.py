@@ -68,16 +68,14 @@ class Finding(NamedTuple):
 
 def found_in(shard: Shard, selection: Selection, queries: Vectors, task: Task) -> Finding:
     """The best `task.k` products among the selected rows for each of `queries`, shape (q, dim), and maybe others."""
-    ways = shard.ways(_extent(shard, selection, len(queries)), task)
+    ways = shard.ways(_extent(shard, selection), task)
     return _found(shard, selection, queries, task, ways.first, ways.scan)
 
 
-def _extent(shard: Shard, selection: Selection, queries: int) -> Extent:
+def _extent(shard: Shard, selection: Selection) -> Extent:
     picked = is_picked(shard.gallery, selection)
     kept = selection.count <= BLOCK_ROWS
-    # A power of two, so that few are ever asked about.
-    together = 1 << (queries.bit_length() - 1)
-    return Extent(shard.rows, selection.count, picked, 0.0 if kept or not picked else _PICK_NS, together)
+    return Extent(shard.rows, selection.count, picked, 0.0 if kept or not picked else _PICK_NS)
 
 
 def _found(shard: Shard, selection: Selection, queries: Vectors, task: Task, way: Way, scan: Way) -> Finding:

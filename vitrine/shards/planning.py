@@ -16,13 +16,13 @@ from vitrine.shards.query import Method
 
 # A tree's candidates are no longer nearest ones if it must bring more than this share of its rows.
 _TREE_SHARE: Final = 0.25
-# Of what a scan in the tree's space costs one query alone, this share is its own; rows are read once for all of
-# a batch. Measured with 1, 8, 32 queries over 39,507 rows: 480, 190, 170 µs a query.
-_TOGETHER_COST: Final = 0.3
+# Of what a scan in the tree's space costs one query alone, what it costs in a batch of four, which reads the rows once.
+# Always planned so: which way is taken, and so the answer, must not depend on who asks at the same time.
+_IN_COMPANY: Final = 0.5
 # A shard is trusted with more products than it is likely to contribute, and what is missed is mostly the last of them.
-# Measured on ten shards of 25,000 rows: those that reach 0.97 of their best five answer 0.997 of the best ten of all,
-# as one shard of 250,000 rows does that reaches 0.994 of its best ten.
-_SHARED_MISSES: Final = 3.0
+# Measured on ten shards of 25,000 rows: those that reach 0.95 of their best five answer 0.994 of the best ten of all, at
+# 3.5 to 4 times the cost of one shard of 250,000 rows (which reaches 0.997); 0.97 answers 0.9975 at 5.9 times.
+_SHARED_MISSES: Final = 5.0
 
 
 class Way(NamedTuple):
@@ -87,18 +87,16 @@ class Task(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How much of a shard of `rows` may be answered, `selected` rows, and to how many queries at once.
+    """How much of a shard of `rows` may be answered: `selected` rows.
 
     picked     scans pick them out of the others; otherwise they look at all
     pick_ns    what that costs a row
-    together   queries that are searched for at once
     """
 
     rows: int
     selected: int
     picked: bool
     pick_ns: float
-    together: int
 
 
 def ways_of(plan: SearchPlan, extent: Extent, task: Task) -> Ways:
@@ -125,8 +123,7 @@ def _projected(plan: SearchPlan, extent: Extent, task: Task) -> Way | None:
     candidates = int(effort.candidates * max(1.0, task.trusted / effort.k))
     if candidates >= extent.selected:
         return None
-    alone = plan.costs.projected_row_ns + extent.pick_ns
-    row_ns = alone * (_TOGETHER_COST + (1 - _TOGETHER_COST) / extent.together)
+    row_ns = plan.costs.projected_row_ns * _IN_COMPANY + extent.pick_ns
     looked_at = extent.selected if extent.picked else extent.rows
     cost_us = (looked_at * row_ns + candidates * plan.costs.rerank_row_ns) / 1e3
     return Way("projected", cost_us, _recall(effort.recall, task), 0, candidates, candidates)

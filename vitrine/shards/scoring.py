@@ -270,7 +270,7 @@ def by_product(scores: Scores, part: Part) -> Scores:
 def floors_of(scores: Scores, wanted: int, doubtful_from: DoubtfulFrom) -> Scores:
     """The lowest score in each list that is wanted for certain or perhaps. Shape (queries, 1)."""
     count = scores.shape[1]
-    if count <= wanted:
+    if count < wanted:
         return np.full((len(scores), 1), _LOWEST, np.float32)
     last = np.partition(scores, count - wanted, axis=1)[:, count - wanted]
     floors = [doubtful_from(score) if score > _LOWEST else _LOWEST for score in last.tolist()]

@@ -44,6 +44,10 @@ class LiveShard:
         return LiveShard(shard, live, int(np.count_nonzero(live)), next_expiry_us)
 
     @property
+    def live_share(self) -> float:
+        return self.rows_live / max(1, self.shard.rows)
+
+    @property
     def mask(self) -> Mask | None:
         """`live`, or None where every row is."""
         return None if self.rows_live == self.shard.rows else self.live
