@@ -13,7 +13,7 @@ import pyarrow as pa
 # <malloc.h>: allocations of this size and more are mapped, and unmapped when freed. Without it glibc raises the
 # threshold to 32 MiB at run time and keeps freed blocks in its heap.
 _M_MMAP_THRESHOLD: Final = -3
-_THRESHOLD_BYTES: Final = 1 << 20
+_THRESHOLD_BYTES: Final = 4 << 20
 # Each arena keeps freed memory of its own, and glibc makes eight a core.
 _M_ARENA_MAX: Final = -8
 _ARENAS: Final = 2

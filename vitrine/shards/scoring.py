@@ -30,6 +30,8 @@ _CANDIDATE_ROWS: Final = 512
 _GROUPS: Final = 256
 
 _LOWEST: Final = np.finfo(np.float32).min
+# Copying a row out of many costs as much as several that are read in a row: 25 to 80 ns against 5 to 10.
+_PICKED_PART: Final = 5
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -121,8 +123,8 @@ def scan_rows(queries: int) -> int:
 
 
 def is_picked(gallery: Gallery, selection: Selection) -> bool:
-    """Whether scans pick the selected rows out; where they are the most, all are looked at."""
-    return selection.count <= len(gallery.vectors) // 2
+    """Whether scans pick the selected rows out; to look at all, one after the other, is cheaper where they are many."""
+    return selection.count <= len(gallery.vectors) // _PICKED_PART
 
 
 def best_of_parts(

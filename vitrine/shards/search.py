@@ -139,7 +139,7 @@ _NOT_SEARCHED: Final = Way("none", 0.0)
 def _task(query: Query) -> Task:
     # One more, since the excluded product may be among the best.
     wanted = query.k + query.skipped + bool(query.exclude)
-    return Task(wanted, wanted, query.exact, query.recall_target)
+    return Task(wanted, wanted, query.exact, query.recall_target, filtered=bool(query.filter))
 
 
 def _answered(snapshots: Sequence[Snapshot], queries: Sequence[Query], task: Task, masks: Masks) -> list[Answer]:
