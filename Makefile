@@ -10,7 +10,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 OUT := run/model
-PEER_VECTORS := run/bench/peers-$(if $(DATA),data,sample)
+PEER_VECTORS = run/bench/peers-$(if $(DATA),data,sample)
 BIN := .venv/bin
 SETUP := bash scripts/setup.sh
 PROTOS := $(wildcard protos/vitrine/v1/*.proto)
@@ -57,6 +57,7 @@ bench: ## Measure speed and recall on this machine
 	@$(SETUP) cpu
 	@$(BIN)/vitrine bench $(ARGS)
 
+bench-peers: DATA ?= $(wildcard ../shared/data/fashion-small.parquet)
 bench-peers: ## Measure Vitrine beside Chroma, LanceDB, Milvus Lite and three libraries (DATA=PATH or VECTORS=FOLDER)
 	@$(SETUP) cpu
 	@$(if $(VECTORS),,$(BIN)/vitrine bench vectors --out $(PEER_VECTORS) --rows 39507 $(if $(DATA),--data "$(DATA)") > /dev/null)

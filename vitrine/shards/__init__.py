@@ -9,7 +9,6 @@ build     columns → a fresh or a rolled shard on disk
 metric    what a score is: angular, euclidean, manhattan, hamming
 space     where candidates are looked for: principal directions, bits, or the vectors themselves
 tree      an Annoy tree over a space (the only place that imports annoy)
-scan      the nearest rows of a space, by comparing all
 calibrate what a search of either must spend to reach the recall target, measured
 shard     a verified, memory-mapped shard
 snapshot  the live rows of a partition's shards

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vitrine.shards.files import ScanCosts, ScanEffort, SearchPlan, TreeEffort
+from vitrine.shards.finding import nearest
 from vitrine.shards.metric import Metric, Scores
-from vitrine.shards.scan import nearest_rows
 from vitrine.shards.scoring import (
     Best,
     Gallery,
@@ -185,13 +185,13 @@ def _toward(vectors: Vectors, others: Vectors, cosine: float) -> Vectors:
 
 
 def _scan_efforts(subject: _Subject, probe: Probe, targets: list[float]) -> tuple[ScanEffort, ...]:
-    """For each k and target the fewest nearest rows that hold enough of the best; none without such scans."""
-    space, stored = subject.stage.space, subject.stage.projected
-    if stored is None:
+    """For each k and target the fewest nearest products that hold enough of the best; none without such scans."""
+    if subject.stage.projected is None:
         return ()
     wanted = 2 * max(KS)
     while True:
-        scores = subject.scores_of(probe, packed(nearest_rows(space, stored, probe.queries, wanted)))
+        found = nearest(subject.stage, subject.gallery, None, probe.queries, wanted)
+        scores = probe.scores_of(_best_first(found).products[:, :wanted], repeated=False)
         recalls = {k: probe.recall(k, scores) for k in KS}
         if wanted >= MAX_CANDIDATES or all(recall.lower95[-1] >= targets[-1] for recall in recalls.values()):
             break
@@ -291,10 +291,9 @@ def _costs(subject: _Subject, queries: Vectors) -> ScanCosts:
 
 
 def _projected_row_ns(subject: _Subject, query: Vectors) -> float:
-    space, stored = subject.stage.space, subject.stage.projected
-    if stored is None:
+    if subject.stage.projected is None:
         return 0.0
-    return 1e3 * _least_us(lambda: nearest_rows(space, stored, query, KS[-1])) / subject.rows
+    return 1e3 * _least_us(lambda: nearest(subject.stage, subject.gallery, None, query, KS[-1])) / subject.rows
 
 
 def _nodes_us(subject: _Subject, projected: Vectors, search_k: int) -> float:

@@ -11,6 +11,7 @@ from vitrine.shards.masks import BLOCK_ROWS, Selection
 from vitrine.shards.planning import Extent, Task, Way
 from vitrine.shards.scoring import (
     Best,
+    Gallery,
     Mask,
     Part,
     Rows,
@@ -24,7 +25,7 @@ from vitrine.shards.scoring import (
     replaced,
     scan_rows,
 )
-from vitrine.shards.shard import Shard
+from vitrine.shards.shard import FirstStage, Shard
 from vitrine.vectors import Vectors
 
 # A tree that brings less than this share of the selected rows expected of it has come to where they are rare.
@@ -134,26 +135,28 @@ def _by_tree(shard: Shard, mask: Mask | None, queries: Vectors, way: Way) -> tup
 def _by_scan(shard: Shard, selection: Selection, queries: Vectors, k: int, way: Way) -> Best:
     if way.method == "exact":
         return best_of_all(shard.gallery, shard.metric, selection, queries, k)
-    products = _nearest(shard, selection, queries, way.candidates)
+    assert shard.first_stage is not None
+    products = nearest(shard.first_stage, shard.gallery, selection, queries, way.candidates).products
     if shard.gallery.product_of_row is None:
         return best_of_candidates(shard.gallery, shard.metric, queries, products)
     lists = [shard.gallery.rows_of(chosen[chosen >= 0])[0] for chosen in products]
     return best_of_candidates(shard.gallery, shard.metric, queries, packed(lists))
 
 
-def _nearest(shard: Shard, selection: Selection, queries: Vectors, count: int) -> Rows:
-    """The `count` selected products with the nearest rows in the tree's space, shape (q, m), and ties; -1 = none."""
-    stage = shard.first_stage
-    assert stage is not None
-    assert stage.projected is not None
+def nearest(stage: FirstStage, gallery: Gallery, selection: Selection | None, queries: Vectors, count: int) -> Best:
+    """The `count` selected products (None: of all) with the nearest rows in the space of `stage`, and ties.
+
+    `queries`: shape (q, dim). The scores are distances, negative. For a stage that keeps projected rows.
+    """
     projected = stage.projected
-    keep = is_picked(shard.gallery, selection) and selection.count <= BLOCK_ROWS
-    kept = selection.block(projected.__getitem__) if keep else None
+    assert projected is not None
+    keep = selection is not None and is_picked(gallery, selection) and selection.count <= BLOCK_ROWS
+    kept = selection.block(projected.__getitem__) if selection is not None and keep else None
 
     def nearness(part: Part) -> Scores:
         block = projected[part.rows] if kept is None else kept[part.places]
         distances = stage.space.distances(queries, block)
         return np.negative(distances, out=distances)
 
-    parts = parts_of(shard.gallery, selection, scan_rows(len(queries)))
-    return best_of_parts(parts, nearness, len(queries), count, doubtful_from=float).products
+    parts = parts_of(gallery, selection, scan_rows(len(queries)))
+    return best_of_parts(parts, nearness, len(queries), count, doubtful_from=float)

@@ -13,8 +13,8 @@ from vitrine.shards import files, space
 from vitrine.shards.build import TreeSettings
 from vitrine.shards.calibrate import KS
 from vitrine.shards.files import ScanEffort, SearchPlan, ShardFacts, TreeEffort
+from vitrine.shards.finding import nearest
 from vitrine.shards.metric import METRICS, SCORE_TOLERANCE
-from vitrine.shards.scan import nearest_rows, smallest
 from vitrine.shards.shard import Shard
 from vitrine.vectors import Vectors
 
@@ -154,33 +154,22 @@ class TestSpaces:
         assert fitted.project(rows).sum(axis=0).tolist() == [500] * dim
 
 
-class TestNearestRows:
+class TestNearest:
     @pytest.mark.parametrize("queries", [1, 7])
-    @pytest.mark.parametrize("count", [1, 10, 3_060, 5_000])
-    def test_are_the_nearest_in_order(self, vectors: Vectors, queries: int, count: int) -> None:
-        fitted, _ = space.fitted("angular", vectors, 16)
-        projected = fitted.project(vectors)
-        stored = fitted.stored(projected)
+    @pytest.mark.parametrize("count", [1, 10, ROWS, 5_000])
+    def test_are_the_nearest(self, shards: dict[str, Shard], vectors: Vectors, queries: int, count: int) -> None:
+        shard = shards["angular"]
+        assert shard.first_stage is not None
+        fitted = shard.first_stage.space
+        projected = fitted.project(np.asarray(shard.table.vectors, dtype=np.float32))
 
-        found = nearest_rows(fitted, stored, vectors[:queries], count)
+        found = nearest(shard.first_stage, shard.gallery, None, vectors[:queries], count)
 
-        for rows, query in zip(found, projected, strict=False):
+        for products, query in zip(found.products, fitted.project(vectors[:queries]), strict=True):
             distances = ((projected - query) ** 2).sum(axis=1)
-            np.testing.assert_allclose(distances[rows], np.sort(distances)[:count], atol=1e-5)
-
-    def test_are_among_those_that_count(self, vectors: Vectors) -> None:
-        fitted, _ = space.fitted("hamming", vectors, 16)
-        mask = np.random.default_rng(0).random(len(vectors)) < 0.01
-
-        (found,) = nearest_rows(fitted, fitted.stored(fitted.project(vectors)), vectors[:1], 2_000, mask)
-
-        assert sorted(found.tolist()) == np.flatnonzero(mask).tolist()
-
-    @pytest.mark.parametrize("rows", [0, 1, 63, 64, 1_000, 4_097])
-    def test_of_any_number_of_rows(self, rows: int) -> None:
-        distances = np.random.default_rng(rows).random(rows).astype(np.float32)
-
-        assert set(np.argsort(distances)[:9].tolist()) <= set(smallest(distances, 9).tolist())
+            chosen = np.sort(distances[products[products >= 0]])
+            assert len(chosen) >= min(count, ROWS)
+            np.testing.assert_allclose(chosen[:count], np.sort(distances)[:count], atol=1e-5)
 
 
 def test_the_files_say_what_the_shard_was_built_for(shards: dict[str, Shard], tmp_path: Path) -> None:
