@@ -17,6 +17,7 @@ import pyarrow as pa
 from benchmarks.peers.environment import Environment
 from benchmarks.peers.processes import ClientFailed, last_line, running
 from vitrine.cli.bench.served import index_of, served
+from vitrine.runtime.cores import usable_cores
 
 _HOST: Final = "127.0.0.1"
 _START_S: Final = 60.0
@@ -37,11 +38,14 @@ class Server:
 
 @contextmanager
 def vitrine_server(vectors: npt.NDArray[np.float32], folder: Path, model: Path) -> Iterator[Server]:
-    """One searcher and one gateway over rows that are named by their number. `vectors` unit float32 (n, dim)."""
+    """A searcher a core and one gateway over rows that are named by their number. `vectors` unit float32 (n, dim).
+
+    Chroma's server uses all cores from one process; a searcher uses one.
+    """
     began = time.perf_counter()
     index_of(vectors, pa.table({"product_id": [str(row) for row in range(len(vectors))]}), folder)
     build_s = time.perf_counter() - began
-    with served(folder, model) as stack:
+    with served(folder, model, searchers=usable_cores()) as stack:
         yield Server(stack.gateway, tuple(stack.pid(name) for name in stack.addresses), build_s)
 
 
