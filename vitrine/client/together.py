@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from vitrine.runtime.errors import DeadlineExceeded, VitrineError
+from vitrine.runtime.errors import DeadlineExceeded, ResourceExhausted, Unavailable, VitrineError
 from vitrine.v1 import gateway_pb2
 
 # While one call is under way, the next one's answers are being read here.
@@ -28,10 +28,11 @@ Send = Callable[[Sequence[gateway_pb2.SearchRequest], float], Sequence[Result]]
 class _Waiting:
     """A search, and the thread that waits for it until `woken`: with a result, with the lead, or with neither."""
 
-    __slots__ = ("company", "request", "result", "woken")
+    __slots__ = ("company", "request", "result", "until_s", "woken")
 
-    def __init__(self, request: gateway_pb2.SearchRequest) -> None:
+    def __init__(self, request: gateway_pb2.SearchRequest, until_s: float) -> None:
         self.request = request
+        self.until_s = until_s
         self.result: Result | None = None
         self.company: list[_Waiting] = []
         self.woken = threading.Lock()
@@ -49,29 +50,43 @@ class Together:
 
     def ask(self, request: gateway_pb2.SearchRequest, timeout_s: float) -> gateway_pb2.SearchResponse:
         """Raises what became of this search, whatever became of those that travelled with it."""
-        until_s = time.monotonic() + timeout_s
-        mine = _Waiting(request)
+        mine = _Waiting(request, time.monotonic() + timeout_s)
         with self._lock:
             if self._calls < CALLS:
                 self._calls += 1
                 mine.company = [mine]
             else:
                 self._waiting.append(mine)
-        if not mine.company and not mine.woken.acquire(timeout=timeout_s):
-            self._give_up(mine)
+        if not mine.company:
+            self._wait(mine, timeout_s)
         if mine.company:
-            self._lead(mine, until_s - time.monotonic())
-        # The call it travelled with has failed: that must not be what this search is told.
-        result = mine.result or self._send([request], until_s - time.monotonic())[0]
+            self._lead(mine)
+        # The call it travelled with has failed for a reason of its own: that must not be what this search is told.
+        result = mine.result or self._send([request], mine.until_s - time.monotonic())[0]
         if isinstance(result, VitrineError):
             raise result
         return result
 
-    def _lead(self, leader: _Waiting, timeout_s: float) -> None:
-        """Asks for all of its company."""
+    def _wait(self, mine: _Waiting, timeout_s: float) -> None:
+        """Until it is woken. Raises DeadlineExceeded; then, or on Ctrl-C, somebody else has the lead."""
+        woken = False
+        try:
+            woken = mine.woken.acquire(timeout=timeout_s)
+        finally:
+            if not woken:
+                self._leave(mine)
+        if not woken:
+            raise DeadlineExceeded("the gateway did not answer in time")
+
+    def _lead(self, leader: _Waiting) -> None:
+        """Asks for all of its company, for as long as it would wait itself: those with more time go on alone."""
         company, results = leader.company, list[Result | None]([None] * len(leader.company))
         try:
+            timeout_s = leader.until_s - time.monotonic()
             results = list(self._send([waiting.request for waiting in company], timeout_s))
+        except (ResourceExhausted, Unavailable) as error:
+            # Nobody asks again at once where the gateway can do the least.
+            results = [error] * len(company)
         except VitrineError as error:
             leader.result = error
         finally:
@@ -89,11 +104,12 @@ class Together:
                 self._calls -= 1
                 return
             company = [self._waiting.popleft() for _ in range(min(SEARCHES, len(self._waiting)))]
-        company[0].company = company
+            # Before anybody can look: who gives up now must know that it leads.
+            company[0].company = company
         company[0].woken.release()
 
-    def _give_up(self, mine: _Waiting) -> None:
-        """Raises DeadlineExceeded. The lead, if it came at the last moment, goes to another."""
+    def _leave(self, mine: _Waiting) -> None:
+        """The thread of `mine` goes. The lead, if it came at the last moment, goes to another."""
         with self._lock:
             if mine in self._waiting:
                 self._waiting.remove(mine)
@@ -101,4 +117,3 @@ class Together:
             self._waiting.extendleft(reversed(mine.company[1:]))
         if leads:
             self._hand_over()
-        raise DeadlineExceeded("the gateway did not answer in time")

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from vitrine.client.together import CALLS, SEARCHES, Result, Together
-from vitrine.runtime.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from vitrine.client.together import CALLS, SEARCHES, Result, Together, _Waiting
+from vitrine.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable, VitrineError
 from vitrine.v1 import gateway_pb2 as pb
 
 TIMEOUT_S = 10.0
@@ -19,7 +19,7 @@ TIMEOUT_S = 10.0
 class Gateway:
     """Answers a search with its own product id; calls of `held` searches wait until they are let go."""
 
-    def __init__(self, failing: bool = False) -> None:
+    def __init__(self, failing: VitrineError | None = None) -> None:
         self.calls: list[list[str]] = []
         self.timeouts_s: list[float] = []
         self.open = threading.Event()
@@ -34,7 +34,7 @@ class Gateway:
             self._came.notify_all()
         assert self.open.wait(TIMEOUT_S)
         if self._failing and len(names) > 1:
-            raise Unavailable("gone")
+            raise self._failing
         return [InvalidArgument("k", name) if name.startswith("bad") else _answer(name) for name in names]
 
     def wait_for_calls(self, number: int) -> None:
@@ -103,8 +103,8 @@ def test_a_bad_search_fails_alone(threads: ThreadPoolExecutor) -> None:
         bad.result(TIMEOUT_S)
 
 
-def test_where_a_shared_call_fails_those_who_went_along_ask_again_alone(threads: ThreadPoolExecutor) -> None:
-    gateway = Gateway(failing=True)
+def test_where_the_gateway_is_gone_nobody_asks_again_at_once(threads: ThreadPoolExecutor) -> None:
+    gateway = Gateway(Unavailable("gone"))
     together = Together(gateway.send)
     _ask(threads, together, ["first"] * CALLS)
     gateway.wait_for_calls(CALLS)
@@ -113,7 +113,55 @@ def test_where_a_shared_call_fails_those_who_went_along_ask_again_alone(threads:
 
     gateway.open.set()
 
-    failed = [asked for asked in others if isinstance(asked.exception(TIMEOUT_S), Unavailable)]
+    assert all(isinstance(asked.exception(TIMEOUT_S), Unavailable) for asked in others)
+    assert len(gateway.calls) == CALLS + 1
+
+
+def test_who_gives_up_as_it_is_handed_the_lead_passes_it_on(threads: ThreadPoolExecutor) -> None:
+    gateway = Gateway()
+    together = Together(gateway.send)
+    _ask(threads, together, ["first"] * CALLS)
+    gateway.wait_for_calls(CALLS)
+    late, next_one = (_Waiting(pb.SearchRequest(product_id=name), time.monotonic()) for name in ("late", "next"))
+    together._waiting.extend([late, next_one])
+    together._hand_over()
+    assert late.company == [late, next_one]
+
+    together._leave(late)
+
+    assert next_one.company == [next_one]
+    assert next_one.woken.acquire(blocking=False), "it was woken to lead"
+    gateway.open.set()
+
+
+def test_a_thread_that_is_interrupted_while_it_waits_is_not_handed_the_lead(threads: ThreadPoolExecutor) -> None:
+    gateway = Gateway()
+    together = Together(gateway.send)
+    _ask(threads, together, ["first"] * CALLS)
+    gateway.wait_for_calls(CALLS)
+    gone = _Waiting(pb.SearchRequest(product_id="gone"), time.monotonic() + TIMEOUT_S)
+    together._waiting.append(gone)
+    gone.woken = _Interrupted()  # type: ignore[assignment]
+
+    with pytest.raises(KeyboardInterrupt):
+        together._wait(gone, TIMEOUT_S)
+    gateway.open.set()
+
+    assert _names(_ask(threads, together, ["next"])) == ["next"]
+    assert ["gone"] not in gateway.calls
+
+
+def test_where_a_shared_call_fails_those_who_went_along_ask_again_alone(threads: ThreadPoolExecutor) -> None:
+    gateway = Gateway(FailedPrecondition("odd"))
+    together = Together(gateway.send)
+    _ask(threads, together, ["first"] * CALLS)
+    gateway.wait_for_calls(CALLS)
+    others = _ask(threads, together, ["a", "b", "c"])
+    _wait_until_waiting(together, 3)
+
+    gateway.open.set()
+
+    failed = [asked for asked in others if asked.exception(TIMEOUT_S) is not None]
     answered = [asked for asked in others if asked not in failed]
     assert len(failed) == 1, "who made the call is told that it failed"
     assert len(_names(answered)) == 2
@@ -158,6 +206,16 @@ def test_a_thousand_searches_of_many_threads_all_come_back(threads: ThreadPoolEx
     names = [f"p{number}" for number in range(1000)]
 
     assert _names(_ask(threads, Together(gateway.send), names)) == names
+
+
+class _Interrupted:
+    """A lock that Ctrl-C is pressed at."""
+
+    def acquire(self, timeout: float) -> bool:
+        raise KeyboardInterrupt
+
+    def release(self) -> None:
+        raise AssertionError("nobody waits here any more")
 
 
 def _ask(threads: ThreadPoolExecutor, together: Together, names: Sequence[str]) -> list[Future[pb.SearchResponse]]:
