@@ -102,8 +102,8 @@ class VisualSearchClient:
     def pages(self, search: Search, timeout_s: float | None = None) -> Iterator[Answer]:
         """Pages of `search.k` products, each strictly after the one before, up to 1,000 products in all.
 
-        What is published meanwhile is on later pages where its rank puts it there. No product comes twice, but one that is
-        published anew meanwhile and ranks lower since.
+        What is published meanwhile is on later pages where its rank puts it there. No product comes twice, but one that
+        is published anew meanwhile and ranks lower since.
         """
         answered = 0
         while answered < MAX_PAGED:
