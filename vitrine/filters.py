@@ -22,6 +22,7 @@ ATTRIBUTES: Final = "attributes."
 LIVE: Final = "live."
 MAX_CONDITIONS: Final = 64
 MAX_VALUES: Final = 1_024
+MAX_ALL_VALUES: Final = 4_096
 MAX_VALUE_BYTES: Final = 1_024
 MAX_NAME_BYTES: Final = 64
 
@@ -102,6 +103,7 @@ class Filter:
     def validated(self, field: str = "filter") -> Filter:
         """Itself. Raises InvalidArgument naming what is wrong, below `field`."""
         check_count(len(self.all_of) + len(self.any_of) + len(self.none_of), field)
+        _check_all_values([condition.test for _, condition in self.conditions()], field)
         for where, condition in self.conditions():
             check_field(condition.field, f"{field}.{where}.field")
             _check_test(condition.test, f"{field}.{where}")
@@ -138,6 +140,12 @@ def check_field(name: str, field: str) -> None:
     attribute = name.removeprefix(ATTRIBUTES) if name.startswith(ATTRIBUTES) else name.removeprefix(LIVE)
     if name != CATEGORY and (attribute == name or not 1 <= len(attribute.encode()) <= MAX_NAME_BYTES):
         raise InvalidArgument(field, f'is {name[:80]!r}, not "category", "attributes.<name>" or "live.<name>"')
+
+
+def _check_all_values(tests: Iterable[AnyString | NumberRange | IsBool], field: str) -> None:
+    values = sum(len(test.values) for test in tests if isinstance(test, AnyString))
+    if values > MAX_ALL_VALUES:
+        raise InvalidArgument(field, f"has {values:,} values in all, at most {MAX_ALL_VALUES:,} are accepted")
 
 
 def _check_test(test: AnyString | NumberRange | IsBool, field: str) -> None:

@@ -10,13 +10,18 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import grpc.aio
 
 from services.gateway import metrics
 from vitrine.runtime.errors import DeadlineExceeded
 from vitrine.v1 import searcher_pb2 as pb
+
+# Products that one call may ask for in all: a large page would keep the small ones that travel with it waiting.
+CALL_PRODUCTS: Final = 500
+# A call that takes longer hangs or is one of a searcher in trouble: queries that wait for it would come too late.
+PATIENCE_S: Final = 1.0
 
 # Sends queries to the searcher, which has so many seconds for them. Raises AioRpcError.
 Send = Callable[[Sequence[pb.VectorQuery], float], Awaitable[pb.SearcherSearchResponse]]
@@ -32,6 +37,11 @@ class Part(NamedTuple):
 def parts_of(answer: pb.SearcherSearchResponse, queries: int) -> list[Part]:
     """One a query; of nothing where the searcher could answer for no partition."""
     return [Part(hits, answer) for hits in answer.hits or [pb.Hits()] * queries]
+
+
+def is_too_large(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the answer did not fit into a message; a queue that is full has the same status."""
+    return error.code().name == "RESOURCE_EXHAUSTED" and "larger than max" in (error.details() or "")
 
 
 @dataclass(frozen=True)
@@ -54,10 +64,11 @@ class _Waiting:
 
 @dataclass(eq=False, slots=True)
 class _Load:
-    """Queries under way. `waited_for`: how many callers have not left."""
+    """Queries under way. `waited_for`: how many callers have not left. `counts`: towards the calls under way."""
 
     members: list[_Waiting]
     waited_for: int
+    counts: bool = True
     task: asyncio.Task[None] | None = None
 
 
@@ -95,10 +106,15 @@ class Lane:
 
     def _next(self) -> list[_Waiting]:
         members: list[_Waiting] = []
+        products = 0
         while self._waiting and len(members) < self._limits.queries:
-            waiting = self._waiting.popleft()
+            waiting = self._waiting[0]
             if not waiting.answer.done():
+                products += waiting.query.k
+                if members and products > CALL_PRODUCTS:
+                    break
                 members.append(waiting)
+            self._waiting.popleft()
         return members
 
     def _start(self, members: list[_Waiting]) -> None:
@@ -111,6 +127,7 @@ class Lane:
 
     async def _carry(self, load: _Load) -> None:
         """Asks, and hands each caller its part or what went wrong."""
+        late = asyncio.get_running_loop().call_later(PATIENCE_S, self._make_room, load)
         try:
             await self._deliver(load.members)
         except Exception as error:  # noqa: BLE001  (raised again where each answer is awaited)
@@ -118,6 +135,13 @@ class Lane:
                 if not waiting.answer.done():
                     waiting.answer.set_exception(error)
         finally:
+            late.cancel()
+            self._make_room(load)
+
+    def _make_room(self, load: _Load) -> None:
+        """`load` has come back, or takes so long that others no longer wait for it."""
+        if load.counts:
+            load.counts = False
             self._calls -= 1
             self._leave()
 
@@ -127,9 +151,9 @@ class Lane:
         try:
             answer = await self._send([waiting.query for waiting in members], max(0.001, timeout_s))
         except grpc.aio.AioRpcError as error:
-            if len(members) == 1 or error.code().name != "INVALID_ARGUMENT":
+            if len(members) == 1 or not (error.code().name == "INVALID_ARGUMENT" or is_too_large(error)):
                 raise
-            # One of them is wrong in a way that was not seen here. It must not fail the others.
+            # One of them is wrong in a way that was not seen here, or they are too much together. None fails another.
             await asyncio.gather(*(self._deliver_alone(waiting) for waiting in members))
             return
         for waiting, part in zip(members, parts_of(answer, len(members)), strict=True):

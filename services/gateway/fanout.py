@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from services.gateway import metrics
-from services.gateway.coalesce import Limits, Part
+from services.gateway.coalesce import Limits, Part, is_too_large
 from services.gateway.replica import Replica
 from services.gateway.topology import Topology
 from vitrine.runtime.errors import ConfigError, DeadlineExceeded, InvalidArgument, ResourceExhausted
@@ -284,6 +284,10 @@ def _reason(error: grpc.aio.AioRpcError, replica: Replica) -> str:
     if code == "INVALID_ARGUMENT":
         field, _, reason = (error.details() or "").partition(": ")
         raise InvalidArgument(field.removeprefix(_ONLY_QUERY), reason) from error
+    if is_too_large(error):
+        raise InvalidArgument(
+            "page_size", "asks for more than fits into one message: these products are large"
+        ) from error
     return f"searcher {replica.address}: {code.lower()}"
 
 

@@ -26,6 +26,7 @@ MAX_PAGE_SIZE: Final = 10_000
 MAX_FACETS: Final = 16
 # Facets are counted over so many of the best products.
 FACET_PRODUCTS: Final = 1_000
+MAX_AT_LEAST: Final = 1_024
 # A larger page would keep the small ones that travel with it waiting.
 MAX_PLAIN_PAGE: Final = 100
 
@@ -38,6 +39,7 @@ class Question(NamedTuple):
     """A checked search; the vector of an image or a product is still to be found.
 
     kind    "image", "product_id" or "vector"
+    page_size  as asked for, or what is left of the products that all pages may hold
     filter  None = all products
     after   where the page before ended; None = this is the first
     key     16 bytes, the same for every page of the same query
@@ -71,11 +73,13 @@ def checked(request: pb.SearchRequest, index: IndexSettings) -> Question:
         check_field(name, f"facets[{number}]")
     check_at_least(request.at_least, index)
     wanted = filter_from_message(request.filter) if request.HasField("filter") else None
-    page_size = request.page_size if request.HasField("page_size") else DEFAULT_PAGE_SIZE
+    page_size = asked_page_size(request)
     if not 1 <= page_size <= MAX_PAGE_SIZE:
         raise InvalidArgument("page_size", f"is {page_size}, 1 to {MAX_PAGE_SIZE:,} are accepted")
     key = _key(request, kind, wanted, index)
-    after = _place(request.page_token, key, page_size, kind, index) if request.page_token else None
+    after = _place(request.page_token, key, kind, index) if request.page_token else None
+    if after:
+        page_size = min(page_size, MAX_PAGED - after.skipped)
     return Question(request, kind, page_size, wanted, after, key, _plain(request, wanted, page_size))
 
 
@@ -107,10 +111,22 @@ def check_min_score(min_score: float) -> None:
 
 
 def check_at_least(positions: Sequence[catalogue_pb2.LogPosition], index: IndexSettings) -> None:
+    if len(positions) > MAX_AT_LEAST:
+        raise InvalidArgument("at_least", f"has {len(positions):,} positions, at most {MAX_AT_LEAST:,} are accepted")
     for number, position in enumerate(positions):
         if position.partition >= index.partitions:
             field = f"at_least[{number}].partition"
             raise InvalidArgument(field, f"is {position.partition}, not below {index.partitions}")
+
+
+def asked_page_size(request: pb.SearchRequest) -> int:
+    return request.page_size if request.HasField("page_size") else DEFAULT_PAGE_SIZE
+
+
+def products_wanted(request: pb.SearchRequest) -> int:
+    """Products that searchers have to find for it, at most."""
+    page_size = asked_page_size(request)
+    return max(page_size, FACET_PRODUCTS) if request.facets else page_size
 
 
 def wire_queries(question: Question, vector: bytes) -> list[searcher_pb2.VectorQuery]:
@@ -217,14 +233,8 @@ def _key(request: pb.SearchRequest, kind: str, wanted: Filter | None, index: Ind
     return key.digest()
 
 
-def _place(token: str, key: bytes, page_size: int, kind: str, index: IndexSettings) -> Place:
+def _place(token: str, key: bytes, kind: str, index: IndexSettings) -> Place:
     after = place_of(token, key)
-    if after.skipped + page_size > MAX_PAGED:
-        raise InvalidArgument(
-            "page_size",
-            f"is {page_size}, but page_token stands after {after.skipped} products and the pages of one query hold "
-            f"at most {MAX_PAGED:,} together: at most {MAX_PAGED - after.skipped} are left",
-        )
     if len(after.vector) != (0 if kind == "vector" else index.dim * 4):
         raise InvalidArgument("page_token", "is damaged")
     return after

@@ -33,6 +33,8 @@ EMBED_BYTES: Final = 8 * 1024 * 1024
 GET_PRODUCTS: Final = 100
 
 _RETRY_AFTER_S: Final = 0.2
+# Statuses that say nothing about the pictures: asking for each alone would only add to the embedder's trouble.
+_OF_THE_EMBEDDER: Final = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED")
 
 Asking = pb.SearchRequest | pb.ScanRequest
 # Little-endian float32, or why there is none.
@@ -81,6 +83,7 @@ class Resolver:
 
     async def _embedded(self, requests: Sequence[Asking], index: IndexSettings, timeout_s: float) -> list[Found]:
         """As a shopper's: somebody waits for the answer, be it one search or a batch of them."""
+        until_s = _now_s() + timeout_s
         images = [
             embedder_pb2.ImageInput(data=request.image, crop=request.crop if request.HasField("crop") else None)
             for request in requests
@@ -90,7 +93,13 @@ class Resolver:
             try:
                 response = await self._embedder.Embed(call, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S))
             except grpc.aio.AioRpcError as error:
-                return [_embedder_error(error)] * len(images)
+                if len(images) == 1 or error.code().name in _OF_THE_EMBEDDER:
+                    return [_embedder_error(error)] * len(images)
+                response = None
+        if response is None:
+            # One of them may be what it fails at. It must not fail the others.
+            alone = [self._embedded([request], index, until_s - _now_s()) for request in requests]
+            return [found for (found,) in await asyncio.gather(*alone)]
         if response.model_id != index.model_id:
             return [ModelMismatch(response.model_id, index.model_id)] * len(images)
         return [_vector_of_result(result, index.dim) for result in response.results]
@@ -167,7 +176,7 @@ def _direction(product: searcher_pb2.Product, dim: int) -> Vectors:
 
 
 def _embedder_error(error: grpc.aio.AioRpcError) -> VitrineError:
-    """Raises `error` itself if it is none that a caller can do something about."""
+    """INTERNAL to a caller where it is nothing that a caller can do something about."""
     match error.code().name:
         case "RESOURCE_EXHAUSTED":
             return ResourceExhausted("the embedder is busy", _RETRY_AFTER_S)
@@ -175,5 +184,11 @@ def _embedder_error(error: grpc.aio.AioRpcError) -> VitrineError:
             return DeadlineExceeded("the embedder did not answer in time")
         case "UNAVAILABLE":
             return Unavailable("the embedder is away")
-        case _:
-            raise error
+        case "INVALID_ARGUMENT":
+            return BadImage((error.details() or "").partition(": ")[2])
+        case code:
+            return VitrineError(f"the embedder failed: {code}: {error.details()}")
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -20,6 +20,8 @@ from vitrine.runtime.errors import InvalidArgument, ResourceExhausted
 from vitrine.v1 import gateway_pb2 as pb
 from vitrine.v1 import searcher_pb2
 
+# Few scans run at once: a caller with a far deadline, or one that stops reading, does not keep its place for ever.
+MAX_SCAN_S: Final = 600.0
 _RETRY_AFTER_S: Final = 1.0
 
 
@@ -36,28 +38,30 @@ class Scanning:
         self, request: pb.ScanRequest, index: IndexSettings, timeout_s: float
     ) -> AsyncGenerator[pb.ScanResponse]:
         """Results, then one message that says how complete they are. Raises as Search; ResourceExhausted."""
+        timeout_s = min(timeout_s, MAX_SCAN_S)
         until_s = asyncio.get_running_loop().time() + timeout_s
         wanted, kind = _checked(request, index)
-        with self._place():
-            vector = request.vector if kind == "vector" else await self._resolver.vector(request, index, timeout_s)
-            call = searcher_pb2.SearcherScanRequest(
-                index=index.name, vector=vector, min_score=request.min_score, at_least=request.at_least
-            )
-            if wanted:
-                call.filter.CopyFrom(request.filter)
-            if kind == "product_id":
-                call.exclude_product_id = request.product_id
-            summary, last = searcher_pb2.SearcherScanResponse(), pb.ScanResponse(model_id=index.model_id)
-            left_s = until_s - asyncio.get_running_loop().time()
-            async with aclosing(self._fanout.scan(call, range(index.partitions), left_s)) as arriving:
-                async for message in arriving:
-                    if message.hits:
-                        last.products += len(message.hits)
-                        yield pb.ScanResponse(results=message.hits)
-                        message.ClearField("hits")
-                    _add(summary, message)
-            _complete(last, summary, wanted, request, index)
-            yield last
+        async with asyncio.timeout(MAX_SCAN_S):
+            with self._place():
+                vector = request.vector if kind == "vector" else await self._resolver.vector(request, index, timeout_s)
+                call = searcher_pb2.SearcherScanRequest(
+                    index=index.name, vector=vector, min_score=request.min_score, at_least=request.at_least
+                )
+                if wanted:
+                    call.filter.CopyFrom(request.filter)
+                if kind == "product_id":
+                    call.exclude_product_id = request.product_id
+                summary, last = searcher_pb2.SearcherScanResponse(), pb.ScanResponse(model_id=index.model_id)
+                left_s = until_s - asyncio.get_running_loop().time()
+                async with aclosing(self._fanout.scan(call, range(index.partitions), left_s)) as arriving:
+                    async for message in arriving:
+                        if message.hits:
+                            last.products += len(message.hits)
+                            yield pb.ScanResponse(results=message.hits)
+                            message.ClearField("hits")
+                        _add(summary, message)
+                _complete(last, summary, wanted, request, index)
+                yield last
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from services.gateway.blend import blend, facets_of
 from services.gateway.coalesce import Part, parts_of
 from services.gateway.fanout import Failures, Fanout
-from services.gateway.query import Question, checked, wire_queries
+from services.gateway.query import MAX_PAGE_SIZE, Question, checked, products_wanted, wire_queries
 from services.gateway.resolve import Resolver
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.errors import InvalidArgument, VitrineError, status_name
@@ -20,6 +20,11 @@ MAX_SEARCHES: Final = 256
 MAX_IMAGE_SEARCHES: Final = 64
 # What a searcher takes in one call.
 CALL_QUERIES: Final = 64
+# Products that one call to a searcher, and a whole batch, may ask for: answers that fit into a message.
+CALL_PRODUCTS: Final = 2_000
+MAX_BATCH_PRODUCTS: Final = 10_000
+# More hits than these are put together in a thread: it would keep the other searches waiting for milliseconds.
+_INLINE_HITS: Final = 1_000
 
 
 class _Asking(NamedTuple):
@@ -29,6 +34,11 @@ class _Asking(NamedTuple):
     vector: bytes
     queries: list[searcher_pb2.VectorQuery]
     place: int = 0
+
+    @property
+    def products(self) -> int:
+        """As many as it asks a searcher for."""
+        return sum(query.k for query in self.queries)
 
 
 class Searching:
@@ -134,7 +144,11 @@ async def _fill(
     failures: Failures,
     index: IndexSettings,
 ) -> None:
-    blend(response, asking.question, asking.vector, found, failures, index)
+    hits = sum(len(part.hits.hits) for parts in found for part in parts)
+    if hits > _INLINE_HITS:
+        await asyncio.to_thread(blend, response, asking.question, asking.vector, found, failures, index)
+    else:
+        blend(response, asking.question, asking.vector, found, failures, index)
     if names := asking.question.request.facets:
         response.facets.extend(await asyncio.to_thread(facets_of, names, found[-1]))
 
@@ -145,6 +159,13 @@ def _check_batch(requests: Sequence[pb.SearchRequest]) -> None:
     by_image = sum(request.HasField("image") for request in requests)
     if by_image > MAX_IMAGE_SEARCHES:
         raise InvalidArgument("searches", f"has {by_image} by image, at most {MAX_IMAGE_SEARCHES} are accepted")
+    # A page size that is out of range is that search's own error, and costs nothing.
+    wanted = sum(count for count in map(products_wanted, requests) if count <= MAX_PAGE_SIZE)
+    if wanted > MAX_BATCH_PRODUCTS:
+        reason = (
+            f"ask for {wanted:,} products (1,000 a search with facets), at most {MAX_BATCH_PRODUCTS:,} are accepted"
+        )
+        raise InvalidArgument("searches", reason)
 
 
 def _checked_in_batch(request: pb.SearchRequest, index: IndexSettings) -> Question:
@@ -162,11 +183,16 @@ def _calls(askings: Iterable[_Asking]) -> Iterator[list[_Asking]]:
     for same in waiting.values():
         call: list[_Asking] = []
         for asking in same:
-            if sum(len(other.queries) for other in call) + len(asking.queries) > CALL_QUERIES:
+            if call and not _fits([*call, asking]):
                 yield call
                 call = []
             call.append(asking)
         yield call
+
+
+def _fits(call: Sequence[_Asking]) -> bool:
+    queries = sum(len(asking.queries) for asking in call)
+    return queries <= CALL_QUERIES and sum(asking.products for asking in call) <= CALL_PRODUCTS
 
 
 def _refuse(result: pb.BatchSearchResult, error: VitrineError) -> None:

@@ -45,8 +45,14 @@ class Asked:
         query = self.query
         if query.exact:
             return Turn.EXACT
-        longer = query.filter or query.recall_target or query.k + query.skipped > QUICK_K
+        # What comes after a place may have to be looked for deeper and deeper.
+        longer = query.filter or query.recall_target or query.after is not None or self.products > QUICK_K
         return Turn.LONGER if longer else Turn.QUICK
+
+    @property
+    def products(self) -> int:
+        """How many products are ranked for it."""
+        return self.query.k + self.query.skipped
 
 
 @dataclass(frozen=True, eq=False, slots=True)

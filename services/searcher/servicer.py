@@ -34,6 +34,10 @@ MAX_PRODUCT_IDS: Final = 100
 DEADLINE_MARGIN_S: Final = 0.05
 # What a gateway sends together of what shoppers ask.
 QUICK_QUERIES: Final = 32
+# Ranked for all of them together.
+QUICK_PRODUCTS: Final = 500
+# Far more than there are partitions and streams.
+MAX_AT_LEAST: Final = 1_024
 # Each may have 64 KB of attributes.
 MESSAGE_HITS: Final = 256
 _NO_DEADLINE_S: Final = 30.0
@@ -133,7 +137,8 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
 
     def _turn(self, asked: Sequence[Asked], partitions: Iterable[int]) -> Turn:
         """Many quick queries in one call are somebody's bulk; and what has expired may take a while to be taken out."""
-        is_quick = len(asked) <= QUICK_QUERIES and self._shard_set.settled(partitions)
+        is_small = len(asked) <= QUICK_QUERIES and sum(query.products for query in asked) <= QUICK_PRODUCTS
+        is_quick = is_small and self._shard_set.settled(partitions)
         return max(Turn.QUICK if is_quick else Turn.LONGER, *(query.turn for query in asked))
 
     def _views(self, partitions: Iterable[int]) -> dict[int, View]:
@@ -175,6 +180,8 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         context: Context,
     ) -> dict[int, str]:
         """Why partitions that did not reach `at_least` in time cannot answer."""
+        if len(at_least) > MAX_AT_LEAST:
+            raise InvalidArgument("at_least", f"has {len(at_least):,}, at most {MAX_AT_LEAST:,} are accepted")
         places: dict[Source, Position] = {}
         for number, place in enumerate(at_least):
             if place.partition >= index.partitions:

@@ -13,12 +13,17 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Any, TypeVar
+from time import monotonic
+from typing import Any, Final, TypeVar
 
 from vitrine.runtime.batching import BatchThreads, Waiting
 
 Answer = TypeVar("Answer")
 Work = Callable[[], Any]
+
+
+# How long a turn gives way to what came later and has the turn before it: nothing waits for ever.
+_GIVES_WAY_S: Final = 0.2
 
 
 class Turn(IntEnum):
@@ -35,7 +40,7 @@ class SearchThreads:
     """Runs work. Used from one event loop."""
 
     def __init__(self, threads: int) -> None:
-        self._waiting: list[tuple[Turn, int, Waiting[Work, Any]]] = []
+        self._waiting: list[tuple[float, int, Waiting[Work, Any]]] = []
         self._numbers = itertools.count()
         self._threads = BatchThreads("search", threads, self._take, _run_all)
 
@@ -44,7 +49,7 @@ class SearchThreads:
         if turn is Turn.QUICK:
             return work()
         waiting: Waiting[Work, Any] = Waiting(work, asyncio.get_running_loop().create_future())
-        heapq.heappush(self._waiting, (turn, next(self._numbers), waiting))
+        heapq.heappush(self._waiting, (monotonic() + turn * _GIVES_WAY_S, next(self._numbers), waiting))
         self._threads.wake()
         answer: Answer = await waiting.answer
         return answer

@@ -166,8 +166,8 @@ def test_a_page_token_that_is_damaged_or_of_another_query(shop: Shop) -> None:
             _search(shop, vector=GOOD_VECTOR, page_token=damaged)
     with refused("INVALID_ARGUMENT", "page_token: belongs to another query"):
         _search(shop, vector=GOOD_VECTOR, page_token=token, min_score=0)
-    with refused("INVALID_ARGUMENT", "page_size: ", "1,000"):
-        _search(shop, vector=GOOD_VECTOR, page_token=token, page_size=991)
+    with refused("INVALID_ARGUMENT", "page_size: "):
+        _search(shop, vector=GOOD_VECTOR, page_token=token, page_size=10_001)
 
 
 @pytest.mark.parametrize("count", [0, 257])

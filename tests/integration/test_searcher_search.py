@@ -12,6 +12,7 @@ from tests.integration.shop import TIMEOUT_S, metric, refused
 from vitrine.shards.records import LiveVersion
 from vitrine.v1 import filter_pb2 as filters
 from vitrine.v1 import searcher_pb2 as pb
+from vitrine.v1.catalogue_pb2 import LogPosition
 from vitrine.vectors import unit
 
 PRODUCTS = catalogue(4_000)
@@ -151,6 +152,31 @@ def test_a_wrong_field_is_refused_by_name(
 
     with refused("INVALID_ARGUMENT", f"{field}: "):
         answer(searcher, asking(VECTOR), query)
+
+
+def test_too_many_places_to_wait_for_are_refused(searcher: Searcher) -> None:
+    request = pb.SearcherSearchRequest(queries=[asking(VECTOR)], at_least=[LogPosition(partition=0)] * 1_025)
+
+    with refused("INVALID_ARGUMENT", "at_least: "):
+        searcher.stub.Search(request, timeout=TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    ("turn", "queries"),
+    [
+        ("quick", [asking(VECTOR, 20)] * 25),
+        ("longer", [asking(VECTOR, 20)] * 26),
+        ("longer", [asking(VECTOR, 1, after=pb.RankedPlace(score=0.5))]),
+    ],
+)
+def test_little_work_is_quick(searcher: Searcher, turn: str, queries: list[pb.VectorQuery]) -> None:
+    def count() -> float:
+        return metric(searcher.address.http, "vitrine_searcher_search_seconds_count", turn=turn)
+
+    before = count()
+    answer(searcher, *queries)
+
+    assert count() - before == 1
 
 
 def test_searches_are_counted_by_method(searcher: Searcher) -> None:

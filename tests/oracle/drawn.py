@@ -12,7 +12,7 @@ from tests.oracle.model import Product
 from vitrine.attributes import Attributes
 from vitrine.filters import Condition, Filter, any_string, is_bool, number
 from vitrine.shards.query import Query, RankedPlace
-from vitrine.vectors import Vectors, unit
+from vitrine.vectors import unit
 
 DIM: Final = 8
 NAMES: Final = tuple(f"product-{letter}" for letter in "abcdefgh")
@@ -21,14 +21,9 @@ WORDS: Final = ("red", "blue", "wool")
 NUMBERS: Final = (0.0, 1.0, 2.5, 40.0)
 
 
-def stored(vectors: Vectors) -> Vectors:
-    """As a rolled shard keeps them, so that a product's vectors are the same before and after a roll."""
-    return vectors.astype(np.float16).astype(np.float32)
-
-
 _rng = np.random.default_rng(0)
 # Cosines of quarters are multiples of ¼: they tie at every rank.
-VECTORS: Final = stored(np.concatenate([quarters(_rng, 20, DIM), scattered(_rng, 12, DIM)]))
+VECTORS: Final = np.concatenate([quarters(_rng, 20, DIM), scattered(_rng, 12, DIM)])
 QUERIES: Final = unit(np.concatenate([VECTORS[::4], scattered(_rng, 6, DIM)]))
 
 _values = st.one_of(

@@ -22,7 +22,7 @@ METRICS: Final = ("angular", "euclidean", "manhattan", "hamming")
 
 @dataclass(frozen=True)
 class Product:
-    """`vectors`: one a picture, as the index stores them, shape (pictures, dim)."""
+    """`vectors`: one a picture, shape (pictures, dim); the index keeps them as float16."""
 
     product_id: str
     vectors: Vectors = field(repr=False)
@@ -106,7 +106,7 @@ def best_scores(metric: str, vector: Vectors, products: Sequence[Product]) -> li
 
 def picture_scores(metric: str, vector: Vectors, pictures: Vectors) -> npt.NDArray[np.float32]:
     """Cosine, or 1 / (1 + distance); worked out in float64 and rounded once, as scores travel."""
-    query, rows = vector.astype(np.float64), pictures.astype(np.float64)
+    query, rows = vector.astype(np.float64), pictures.astype(np.float16).astype(np.float64)
     if metric == "euclidean":
         scores = 1 / (1 + np.sqrt(((rows - query) ** 2).sum(axis=1)))
     elif metric == "manhattan":

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tests.builders import clustered
-from tests.oracle.drawn import stored
 from tests.oracle.model import METRICS, Product
 from tests.oracle.shop import Shop
 from vitrine.filters import Filter, any_string, is_bool, number
@@ -51,7 +50,7 @@ class Season:
     def __init__(self, folder: Path, metric: str, seed: int, products: int) -> None:
         self.shop = Shop(folder, metric, DIM)
         self.rng = np.random.default_rng(seed)
-        self.pictures = stored(clustered(self.rng, 4 * products, DIM, rank=12))
+        self.pictures = clustered(self.rng, 4 * products, DIM, rank=12)
         self.names = [f"p{place}" for place in range(products)]
 
     def pass_by(self) -> None:
@@ -143,7 +142,7 @@ FIELDS: Final = ("attributes.anywhere", "attributes.farthest", "attributes.neare
 @pytest.mark.parametrize("metric", ONE_METRIC_AT_FIRST)
 def test_a_filter_of_any_selectivity_brings_k_wherever_its_products_lie(metric: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
-    pictures = stored(clustered(rng, ROWS, DIM, rank=12))
+    pictures = clustered(rng, ROWS, DIM, rank=12)
     direction = pictures[0]
     shop = Shop(tmp_path, metric, DIM, partitions=1)
     for name, (picture, anywhere, nearest) in enumerate(

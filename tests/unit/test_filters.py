@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitrine.filters import (
+    MAX_ALL_VALUES,
     MAX_CONDITIONS,
     MAX_NAME_BYTES,
     MAX_VALUE_BYTES,
@@ -170,3 +171,11 @@ def test_keys_are_the_same_in_every_process() -> None:
 
 def test_a_whole_number_is_the_same_bound_as_its_float() -> None:
     assert number("live.price", lt=50).key == CHEAP.key
+
+
+def test_the_values_of_all_conditions_together_are_bounded() -> None:
+    full = any_string("category", *map(str, range(MAX_VALUES)))
+    fine = (full,) * (MAX_ALL_VALUES // MAX_VALUES)
+    assert Filter(fine).validated()
+    with pytest.raises(InvalidArgument, match=r"^filter: has 4,097 values in all"):
+        Filter(fine[:2], fine[2:], (any_string("category", "x"),)).validated()

@@ -91,3 +91,14 @@ def test_the_gauges_of_a_process_that_does_not_answer_do_not_count(summed: Summe
     summed.hear(0, 1, None)
 
     assert b"added 7" not in summed.text()
+
+
+def test_a_counter_that_falls_is_of_another_process_though_its_start_is_heard_of_later(summed: SummedMetrics) -> None:
+    seen = []
+    for birth, calls in ((1, 1_000), (1, 5), (1, 10), (2, 11), (3, 12)):
+        process = Process()
+        process.calls.labels("OK").inc(calls)
+        summed.hear(0, birth, process.text())
+        seen.append(value(summed, "calls_total", code="OK"))
+
+    assert seen == [1_000, 1_005, 1_010, 1_011, 1_023]

@@ -32,8 +32,11 @@ MAX_PAGED: Final = 1_000
 
 # A timeout of nothing is refused by gRPC in words of its own.
 _SHORTEST_S: Final = 0.001
+# What the gateway takes in one call: searches, searches by image, and products wanted by all of them.
 _BATCH: Final = 256
 _BATCH_BY_IMAGE: Final = 64
+_BATCH_PRODUCTS: Final = 10_000
+_FACET_PRODUCTS: Final = 1_000
 
 
 class VisualSearchClient:
@@ -123,10 +126,9 @@ class VisualSearchClient:
         """
         if isinstance(searches, np.ndarray):
             searches = [Search(vector=vector, k=k) for vector in searches]
-        size = _BATCH_BY_IMAGE if any(search.image is not None for search in searches) else _BATCH
         answers: list[Answer | VitrineError] = []
-        for start in range(0, len(searches), size):
-            asked = [messages.search_message(search, "") for search in searches[start : start + size]]
+        for part in _batches(searches):
+            asked = [messages.search_message(search, "") for search in part]
             request = gateway_pb2.BatchSearchRequest(index=self._index, searches=asked)
             with typed_errors():
                 response = self._search.BatchSearch(request, timeout=timeout_s or self._timeout_s)
@@ -222,3 +224,19 @@ class VisualSearchClient:
         message = live_message(update)
         message.index = self._index
         return message
+
+
+def _batches(searches: Sequence[Search]) -> Iterator[list[Search]]:
+    """`searches` in order, as many at a time as the gateway takes in one call."""
+    batch: list[Search] = []
+    images = products = 0
+    for search in searches:
+        image, wanted = search.image is not None, max(search.k, _FACET_PRODUCTS if search.facets else 1)
+        is_full = len(batch) == _BATCH or images + image > _BATCH_BY_IMAGE or products + wanted > _BATCH_PRODUCTS
+        if batch and is_full:
+            yield batch
+            batch, images, products = [], 0, 0
+        batch.append(search)
+        images, products = images + image, products + wanted
+    if batch:
+        yield batch

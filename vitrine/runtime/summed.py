@@ -58,21 +58,26 @@ class SummedMetrics:
         self._described: dict[str, tuple[str, str]] = {}
 
     def hear(self, process: int, birth: int, text: str | None) -> None:
-        """What process number `process` says now; None if it does not answer. `birth`: another one at every start."""
+        """What process number `process` says now; None if it does not answer. `birth`: how often it was started.
+
+        A counter that has fallen is of a process that was started after `birth` was read.
+        """
         heard = self._heard[process]
         if text is None:
             heard.gauges = {}
             return
-        if heard.birth != birth:
-            for place, value in heard.cumulative.items():
-                self._ended[place] += value
-            heard.birth = birth
+        before = heard.cumulative
         heard.cumulative, heard.gauges = {}, {}
         for metric in text_string_to_metric_families(text):
             self._described[metric.name] = (metric.documentation, metric.type)
             said = heard.cumulative if metric.type in _CUMULATIVE else heard.gauges
             for sample in metric.samples:
                 said[metric.name, sample.name, tuple(sample.labels.items())] = sample.value
+        has_fallen = any(heard.cumulative.get(place, value) < value for place, value in before.items())
+        if birth > heard.birth or has_fallen:
+            for place, value in before.items():
+                self._ended[place] += value
+            heard.birth = max(birth, heard.birth + 1)
 
     def text(self) -> bytes:
         """All of it together, as /metrics has it."""

@@ -57,7 +57,8 @@ class TreeSettings:
 def write_fresh(table: ShardTable, model_id: str, parent: Path, metric: str = ANGULAR) -> Path:
     """Writes a fresh shard under `parent`. Returns its folder, named by a random id that is never reused."""
     folder = _new_folder(parent)
-    vectors = np.ascontiguousarray(table.vectors, dtype=np.float32)
+    # As they will be once they are rolled, so that a product keeps its score and its place in a ranking.
+    vectors = np.ascontiguousarray(table.vectors, dtype=np.float16).astype(np.float32)
     schema = pa.schema([*(field.with_nullable(True) for field in table.rows.schema)])
     rows = with_columns(table.rows, schema).append_column("vector", vectors_column(vectors))
     batch = pa.concat_batches([rows, with_columns(table.tombstones, rows.schema)])

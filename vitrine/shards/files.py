@@ -3,7 +3,7 @@
     shard.json                                   ShardFacts: what it is, and size, sha256, xxh3 of every other file
     rows.arrow, tombstones.arrow                 Arrow IPC files
     keys.npy                                     uint64, ascending
-    vectors.npy                                  (rows, dim): float32 in fresh shards, float16 in rolled ones
+    vectors.npy                                  (rows, dim): float16; fresh shards hold the same values as float32
     tree.annoy, projection.npy, projected.npy    only where `plan.method` is "tree" (see space.py for what they hold;
                                                  a manhattan shard has no projection)
     live.arrow                                   only where there are live rows; in shards of either kind

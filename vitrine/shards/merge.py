@@ -52,7 +52,7 @@ def _vectors_in_order(chosen: Sequence[tuple[Any, Rows]], order: Rows) -> Any:
     """
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
-    # float16 only if all are: fresh ones lose nothing before they are rolled.
+    # float16 only if all are.
     precision = np.result_type(*(vectors.dtype for vectors, _ in chosen))
     ordered = np.empty((len(order), chosen[0][0].shape[1]), precision)
     begin = 0

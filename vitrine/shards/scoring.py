@@ -172,15 +172,23 @@ def best_of_candidates(gallery: Gallery, metric: Metric, queries: Vectors, rows:
     """
     step = max(1, _CANDIDATE_ROWS // max(1, rows.shape[1]))
     if len(rows) <= step:
-        scores = metric.candidate_scores(queries, gallery.vectors[rows])
+        scores = _candidate_scores(gallery, metric, queries, rows)
     else:
         parts = [slice(begin, begin + step) for begin in range(0, len(rows), step)]
-        scores = np.concatenate([metric.candidate_scores(queries[part], gallery.vectors[rows[part]]) for part in parts])
+        scores = np.concatenate([_candidate_scores(gallery, metric, queries[part], rows[part]) for part in parts])
     # Where there is no candidate, it was the last row that was scored.
     np.putmask(scores, rows < 0, -np.inf)
     if gallery.product_of_row is None:
         return Best(rows, scores)
     return _each_once(np.where(rows < 0, -1, gallery.product_of_row[rows]), scores)
+
+
+def _candidate_scores(gallery: Gallery, metric: Metric, queries: Vectors, rows: Rows) -> Scores:
+    """Scores of `rows`, shape (queries, r), of which few enough at a time are copied."""
+    if rows.shape[1] <= PART_ROWS:
+        return metric.candidate_scores(queries, gallery.vectors[rows])
+    parts = [rows[:, begin : begin + PART_ROWS] for begin in range(0, rows.shape[1], PART_ROWS)]
+    return np.concatenate([metric.candidate_scores(queries, gallery.vectors[part]) for part in parts], axis=1)
 
 
 def joined(bests: Sequence[Best]) -> Best:

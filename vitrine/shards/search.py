@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -26,7 +26,7 @@ from vitrine.shards.masks import Masks, Selected
 from vitrine.shards.metric import Metric
 from vitrine.shards.planning import Task, Way
 from vitrine.shards.query import Answer, Found, Query, RankedPlace, ShardPlan
-from vitrine.shards.scoring import Gallery, best_of_all, by_product, parts_of
+from vitrine.shards.scoring import Gallery, Part, best_of_all, by_product, parts_of
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 from vitrine.vectors import Vectors
@@ -35,6 +35,10 @@ from vitrine.vectors import Vectors
 _TRUSTED_SIGMAS: Final = 3.0
 # A page that came out short, because what it goes on from has moved down, looks that many times as deep.
 _DEEPER: Final = 4
+# Up to so many times what the deepest page needs at first; beyond that every row is looked at, once.
+_DEEPEST: Final = 4
+_FURTHEST_SKIPPED: Final = 1_000
+_BELOW_EVERY_SCORE: Final = -2.0
 
 SCAN_PART_ROWS: Final = 8192
 
@@ -68,16 +72,8 @@ def scan(
     """
     sources = _sources([snapshot], wanted, masks)
     for source in sources:
-        metric, queries = source.metric, vector[np.newaxis, :]
-        floor = metric.doubtful_from(min_score)
-        for part in parts_of(source.gallery, source.selected.selection, SCAN_PART_ROWS):
-            scores = metric.scores(queries, source.gallery.vectors[part.rows])
-            products = part.named(np.flatnonzero(by_product(scores, part)[0] >= floor))
-            none = np.zeros(len(products), np.int64)
-            finals = finals_of(Candidates(none, none, products), [source.gallery], metric, queries)
-            kept = finals.scores >= min_score
-            pairs = zip(finals.scores[kept].tolist(), finals.rows[kept].tolist(), strict=True)
-            yield Scanned([source.found(score, row) for score, row in pairs], scores.shape[1])
+        for part in source.parts():
+            yield Scanned(source.found_in(part, vector, min_score), part.places.stop - part.places.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +102,21 @@ class _Source:
         place, row = self.snapshot.fresh.places[row].tolist()
         return Found(score, self.snapshot.shards[place].shard, row, self.snapshot)
 
+    def parts(self) -> Iterator[Part]:
+        """What may be answered, about 8,192 rows at a time."""
+        return parts_of(self.gallery, self.selected.selection, SCAN_PART_ROWS)
+
+    def found_in(self, part: Part, vector: Vectors, lowest: float, highest: float = inf) -> list[Found]:
+        """Every product of `part` that scores `lowest` to `highest`, best first. `vector`: shape (dim,)."""
+        queries = vector[np.newaxis, :]
+        scores = by_product(self.metric.scores(queries, self.gallery.vectors[part.rows]), part)[0]
+        products = part.named(np.flatnonzero(scores >= self.metric.doubtful_from(lowest)))
+        none = np.zeros(len(products), np.int64)
+        finals = finals_of(Candidates(none, none, products), [self.gallery], self.metric, queries)
+        kept = (finals.scores >= lowest) & (finals.scores <= highest)
+        pairs = zip(finals.scores[kept].tolist(), finals.rows[kept].tolist(), strict=True)
+        return [self.found(score, row) for score, row in pairs]
+
     def search(self, queries: Vectors, task: Task) -> Finding:
         selection = self.selected.selection
         if self.shard is not None:
@@ -113,7 +124,7 @@ class _Source:
         started = perf_counter()
         best = best_of_all(self.gallery, self.metric, selection, queries, task.k)
         search_us = (perf_counter() - started) * 1e6 / len(queries)
-        return Finding(best, [Search(_FRESH, self.count, search_us)] * len(queries))
+        return Finding(best, [Search(_EVERY_ROW, self.count, search_us)] * len(queries))
 
     def plan(self, search: Search | None) -> ShardPlan:
         """What is said of it. None: no row matches, so it was not searched."""
@@ -132,7 +143,7 @@ class _Source:
         )
 
 
-_FRESH: Final = Way("exact", 0.0)
+_EVERY_ROW: Final = Way("exact", 0.0)
 _NOT_SEARCHED: Final = Way("none", 0.0)
 
 
@@ -155,9 +166,13 @@ def _answered(snapshots: Sequence[Snapshot], queries: Sequence[Query], task: Tas
     for number, (query, entries) in enumerate(zip(queries, finals.by_query(len(queries)), strict=True)):
         ranked = _in_rank_order([asked[place].found(score, row) for score, place, row in entries])[: task.k]
         found = _wanted(ranked, query)
-        if len(found) < query.k and _can_go_deeper(ranked, query, task):
+        if query.after is not None and len(found) < query.k and _can_go_deeper(ranked, query, task):
             deeper = task.asked_for(task.k * _DEEPER)
-            given += _answered(snapshots, [query], deeper, masks)
+            if deeper.k <= _DEEPEST * (_FURTHEST_SKIPPED + query.k):
+                given += _answered(snapshots, [query], deeper, masks)
+            else:
+                found, searches = _after(asked, query, query.after)
+                given.append(Answer(found, 1.0, _plans(len(snapshots), sources, searches)))
             continue
         searches = {source: finding.searches[number] for source, finding in zip(asked, findings, strict=True)}
         recall = min(search.way.recall for search in searches.values())
@@ -230,10 +245,25 @@ def _comes_after(entry: Found, place: RankedPlace) -> bool:
     return entry.score < place.score
 
 
+def _after(sources: Sequence[_Source], query: Query, place: RankedPlace) -> tuple[list[Found], dict[_Source, Search]]:
+    """The best after `place`, however many come before it, by looking at every row; and what that cost."""
+    best: list[Found] = []
+    searches = {}
+    for source in sources:
+        started = perf_counter()
+        for part in source.parts():
+            lowest = best[-1].score if len(best) == query.k else _BELOW_EVERY_SCORE
+            best += source.found_in(part, query.vector, lowest, place.score)
+            best.sort(key=lambda entry: -entry.score)
+            best = _wanted(_in_rank_order(best), query)
+        searches[source] = Search(_EVERY_ROW, source.count, (perf_counter() - started) * 1e6)
+    return best, searches
+
+
 def _can_go_deeper(ranked: list[Found], query: Query, task: Task) -> bool:
     """Whether there may be more than what was looked at, where products have come in before the place to go on from."""
     good = query.min_score is None or (bool(ranked) and ranked[-1].score >= query.min_score)
-    return query.after is not None and good and len(ranked) >= task.k
+    return good and len(ranked) >= task.k
 
 
 def _plans(snapshots: int, sources: Sequence[_Source], searches: Mapping[_Source, Search]) -> list[list[ShardPlan]]:

@@ -124,7 +124,7 @@ Global___Condition: _TypeAlias = Condition  # noqa: Y015
 
 @_typing.final
 class Filter(_message.Message):
-    """Conditions, at most 64 in all. Empty parts demand nothing."""
+    """Conditions, at most 64 in all, with at most 4,096 strings in all. Empty parts demand nothing."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

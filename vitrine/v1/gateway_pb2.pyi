@@ -93,7 +93,7 @@ class SearchRequest(_message.Message):
     """Answer UNAVAILABLE rather than partially."""
     page_token: _builtins.str
     """The next page of an answer: its next_page_token, with the same query (page_size may differ). It continues strictly
-    after the last result seen, on the catalogue as it is now. At most 1,000 products in all.
+    after the last result seen, on the catalogue as it is now. At most 1,000 products in all: the last page is shorter.
     """
     recall_target: _builtins.float
     """Recall to aim at instead of the index's own target: less is faster. 0.5 ≤ recall_target < 1; not with `exact`."""
@@ -105,7 +105,7 @@ class SearchRequest(_message.Message):
 
     @_builtins.property
     def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.LogPosition]:
-        """Read your own writes: wait, within the deadline, until these places are indexed."""
+        """Read your own writes: wait, within the deadline, until these places are indexed. At most 1,024."""
 
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -288,7 +288,7 @@ class BatchSearchRequest(_message.Message):
     """Of every search here; empty = the default one. A search that names another is refused."""
     @_builtins.property
     def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchRequest]:
-        """1 to 256. At most 64 of them by image."""
+        """1 to 256. At most 64 of them by image. Their page sizes together at most 10,000, where one with facets counts 1,000."""
 
     def __init__(
         self,

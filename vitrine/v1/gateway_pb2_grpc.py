@@ -87,7 +87,7 @@ class VisualSearchServicer:
 
     def Scan(self, request, context):
         """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
-        may run at once. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
+        may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

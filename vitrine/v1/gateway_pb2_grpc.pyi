@@ -40,7 +40,7 @@ class VisualSearchStub:
     """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result."""
     Scan: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ScanRequest, _gateway_pb2.ScanResponse]
     """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
-    may run at once. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
+    may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
     """
     GetProduct: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetProductRequest, _gateway_pb2.GetProductResponse]
     """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
@@ -61,7 +61,7 @@ class VisualSearchAsyncStub(VisualSearchStub):
     """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result."""
     Scan: _aio.UnaryStreamMultiCallable[_gateway_pb2.ScanRequest, _gateway_pb2.ScanResponse]  # type: ignore[assignment]
     """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
-    may run at once. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
+    may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetProductRequest, _gateway_pb2.GetProductResponse]  # type: ignore[assignment]
     """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
@@ -97,7 +97,7 @@ class VisualSearchServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ScanResponse], _abc.AsyncIterator[_gateway_pb2.ScanResponse]]:
         """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
-        may run at once. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
+        may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
         """
 
     @_abc_1.abstractmethod

@@ -36,6 +36,8 @@ from vitrine.vectors import Vectors, from_wire, to_wire
 DIM: Final = 4
 MODEL: Final = "m" * 64
 PARTITIONS: Final = 2
+# A picture that the embedder was not made for.
+BREAKS: Final = b"breaks"
 # What the gateway gives callers that set no deadline.
 NO_DEADLINE_S: Final = 0.5
 # Prometheus takes each metric once.
@@ -51,6 +53,7 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     searches   what it was asked, in order
     failing    the status it fails with
     missing    partitions it says it cannot answer
+    hits_fit   how many hits it can send in one message
     kinds      what it knows of fields
     """
 
@@ -63,6 +66,7 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     missing: set[int] = field(default_factory=set)
     cancelled: int = 0
     scans: int = 0
+    hits_fit: int | None = None
     breaks_after: int | None = None
 
     def __post_init__(self) -> None:
@@ -75,6 +79,8 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     async def Search(self, request: pb.SearcherSearchRequest, context: Context) -> pb.SearcherSearchResponse:  # noqa: N802
         self.searches.append(request)
         await self._let_go(context)
+        if self.hits_fit and sum(query.k for query in request.queries) > self.hits_fit:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Sent message larger than max (9 vs. 8)")
         response = pb.SearcherSearchResponse(model_id=MODEL, hits=[self._hits(query) for query in request.queries])
         self._say_partitions(request.partitions or self.partitions, response)
         return response
@@ -152,7 +158,7 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
 
 @dataclass
 class StubEmbedder(embedder_pb2_grpc.EmbedderServicer):
-    """A picture is DIM numbers in text; anything else is a bad one."""
+    """A picture is DIM numbers in text; anything else is a bad one, and BREAKS makes the whole call fail."""
 
     calls: list[int] = field(default_factory=list)
 
@@ -161,6 +167,8 @@ class StubEmbedder(embedder_pb2_grpc.EmbedderServicer):
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Context) -> embedder_pb2.EmbedResponse:  # noqa: N802
         self.calls.append(len(request.images))
+        if any(image.data == BREAKS for image in request.images):
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error 1")
         response = embedder_pb2.EmbedResponse(model_id=MODEL)
         for number, image in enumerate(request.images):
             result = response.results.add()

@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from services.gateway import coalesce
 from services.gateway.coalesce import Lane, Limits, Part
 from vitrine.runtime.errors import DeadlineExceeded
 from vitrine.v1 import searcher_pb2 as pb
@@ -30,6 +31,9 @@ class Searcher:
 
     def go(self) -> None:
         self._free.set()
+
+    def stop(self) -> None:
+        self._free.clear()
 
     async def send(self, queries: Sequence[pb.VectorQuery], timeout_s: float) -> pb.SearcherSearchResponse:
         self.calls.append([query.k for query in queries])
@@ -179,6 +183,70 @@ async def test_an_answer_of_the_wrong_length_leaves_nobody_waiting(ask: Ask) -> 
     assert isinstance(second, ValueError)
 
 
+async def test_a_call_carries_no_more_products_than_it_may(searcher: Searcher) -> None:
+    lane = Lane(searcher.send, Limits(queries=32, calls=1))
+    pages = (100, 300, 200, 501, 1)
+    tasks = [asyncio.create_task(lane.ask(pb.VectorQuery(k=size), LONG_S)) for size in pages]
+    searcher.go()
+    assert [await _answer(task) for task in tasks] == [str(size) for size in pages]
+    assert searcher.calls == [[100, 300], [200], [501], [1]]
+
+
+async def test_answers_that_are_too_large_together_are_asked_for_alone(searcher: Searcher) -> None:
+    async def send(queries: Sequence[pb.VectorQuery], timeout_s: float) -> pb.SearcherSearchResponse:
+        if len(queries) > 1:
+            raise _failed(grpc.StatusCode.RESOURCE_EXHAUSTED, "CLIENT: Received message larger than max (9 vs. 8)")
+        return await searcher.send(queries, timeout_s)
+
+    searcher.go()
+    lane = Lane(send, Limits())
+    asked = [asyncio.create_task(lane.ask(pb.VectorQuery(k=number), LONG_S)) for number in (1, 2)]
+    assert [await _answer(task) for task in asked] == ["1", "2"]
+
+
+async def test_a_searcher_that_is_busy_is_not_asked_again_for_each(searcher: Searcher, ask: Ask) -> None:
+    searcher.failure = grpc.StatusCode.RESOURCE_EXHAUSTED
+    searcher.go()
+    await asyncio.gather(ask(1), ask(2), return_exceptions=True)
+    assert searcher.calls == [[1, 2]]
+
+
+async def test_a_call_that_hangs_does_not_hold_up_those_after_it(
+    searcher: Searcher, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalesce, "PATIENCE_S", 0.05)
+    hanging = ask(1)
+    await _settled()
+    later = ask(2)
+    await _settled()
+    assert searcher.calls == [[1]]
+    await asyncio.sleep(0.1)
+    assert searcher.calls == [[1], [2]]
+    third = ask(3)
+    searcher.go()
+    assert [await _answer(task) for task in (hanging, later, third)] == ["1", "2", "3"]
+    assert searcher.calls == [[1], [2], [3]]
+
+
+async def test_a_call_that_hung_and_came_back_makes_room_once(
+    searcher: Searcher, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coalesce, "PATIENCE_S", 0.05)
+    hanging = ask(1)
+    await asyncio.sleep(0.1)
+    searcher.go()
+    await hanging
+    searcher.stop()
+    monkeypatch.setattr(coalesce, "PATIENCE_S", LONG_S)
+    asked = []
+    for number in (2, 3):
+        asked.append(ask(number))
+        await _settled()
+    assert searcher.calls == [[1], [2]]
+    searcher.go()
+    assert [await _answer(task) for task in asked] == ["2", "3"]
+
+
 async def test_two_calls_may_be_under_way_if_so_told(searcher: Searcher) -> None:
     lane = Lane(searcher.send, Limits(queries=4, calls=2))
     tasks = []
@@ -200,5 +268,5 @@ async def _settled() -> None:
         await asyncio.sleep(0)
 
 
-def _failed(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="queries[0].vector: wrong")
+def _failed(code: grpc.StatusCode, details: str = "queries[0].vector: wrong") -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)

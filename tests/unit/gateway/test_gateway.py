@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
 import numpy as np
 import pytest
 
-from tests.unit.gateway.running import DIM, PARTITIONS, Running, StubSearcher, running
+from services.gateway import scan, search
+from services.gateway.blend import blend
+from tests.unit.gateway.running import BREAKS, DIM, PARTITIONS, Running, StubSearcher, running
 from vitrine.client import Search, VisualSearchClient
 from vitrine.runtime.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import gateway_pb2 as pb
+from vitrine.v1.catalogue_pb2 import LogPosition
 from vitrine.v1.filter_pb2 import AnyString, Condition, Filter, NumberRange
 from vitrine.vectors import Vectors, to_wire, unit
 
@@ -208,9 +213,7 @@ async def test_another_querys_token_is_refused(alone: Running, other: dict[str, 
 async def test_pages_end_after_a_thousand_products(tmp_path: Path) -> None:
     async with running(tmp_path, [[StubSearcher([0, 1], catalogue(1_100))]]) as gateway:
         first = await _search(gateway, page_size=990)
-        with _refused("INVALID_ARGUMENT", "page_size: is 11", "at most 10 are left"):
-            await _search(gateway, page_size=11, page_token=first.next_page_token)
-        last = await _search(gateway, page_size=10, page_token=first.next_page_token)
+        last = await _search(gateway, page_size=990, page_token=first.next_page_token)
         assert (len(last.results), last.next_page_token) == (10, "")
         assert (await _search(gateway, page_size=1_000)).next_page_token == ""
         with _client(gateway) as client:
@@ -318,6 +321,95 @@ async def test_a_batch_travels_in_calls_of_64(alone: Running) -> None:
 async def test_a_batch_of_a_wrong_size(alone: Running, searches: Sequence[pb.SearchRequest]) -> None:
     with _refused("INVALID_ARGUMENT", "searches: has"):
         await alone.stub.BatchSearch(pb.BatchSearchRequest(searches=searches), timeout=TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    "searches",
+    [[{"page_size": 5_000}] * 2 + [{"page_size": 1}], [{"facets": ["category"]}] * 10 + [{"page_size": 1}]],
+    ids=["pages", "facets"],
+)
+async def test_a_batch_that_asks_for_too_much_in_all(alone: Running, searches: Sequence[dict[str, object]]) -> None:
+    asked = [pb.SearchRequest(vector=QUERY, **fields) for fields in searches]  # type: ignore[arg-type]
+    with _refused("INVALID_ARGUMENT", "searches: ask for 10,001 products"):
+        await alone.stub.BatchSearch(pb.BatchSearchRequest(searches=asked), timeout=TIMEOUT_S)
+    response = await alone.stub.BatchSearch(pb.BatchSearchRequest(searches=asked[:-1]), timeout=TIMEOUT_S)
+    assert all(result.HasField("response") for result in response.results)
+
+
+async def test_a_call_of_a_batch_asks_for_two_thousand_products_at_most(alone: Running) -> None:
+    searches = [pb.SearchRequest(vector=QUERY, page_size=size) for size in (900, 900, 900, 3_000, 200)]
+    await alone.stub.BatchSearch(pb.BatchSearchRequest(searches=searches), timeout=TIMEOUT_S)
+    asked = [[query.k for query in request.queries] for request in alone.searchers[0].searches]
+    assert sorted(asked) == [[200], [900], [900, 900], [3_000]]
+
+
+async def test_searches_whose_answers_are_too_large_together_are_asked_alone(alone: Running) -> None:
+    alone.searchers[0].hits_fit = 9
+    searches = [pb.SearchRequest(vector=QUERY, page_size=size) for size in (5, 6, 10)]
+    response = await alone.stub.BatchSearch(pb.BatchSearchRequest(searches=searches), timeout=TIMEOUT_S)
+    assert [len(result.response.results) for result in response.results] == [5, 6, 0]
+    assert response.results[2].error.message.startswith("page_size: ")
+    answers = await asyncio.gather(_search(alone, page_size=5), _search(alone, page_size=6))
+    assert [len(answer.results) for answer in answers] == [5, 6]
+
+
+async def test_a_large_answer_is_put_together_while_others_are_served(
+    alone: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+
+    def watched(response: pb.SearchResponse, *others: Any) -> None:
+        threads.append(threading.current_thread() is threading.main_thread())
+        blend(response, *others)
+
+    monkeypatch.setattr(search, "blend", watched)
+    alone.searchers[0].catalogue.update(catalogue(1_001))
+    assert len((await _search(alone, page_size=1_000)).results) == 1_000
+    assert len((await _search(alone, page_size=1_001)).results) == 1_001
+    assert threads == [True, False]
+
+
+async def test_a_picture_that_breaks_the_embedder_fails_alone(alone: Running) -> None:
+    searches = [
+        pb.SearchRequest(image=b"[1, 2, 3, 4]"),
+        pb.SearchRequest(image=BREAKS),
+        pb.SearchRequest(vector=QUERY),
+        pb.SearchRequest(image=b"[4, 3, 2, 1]"),
+    ]
+    response = await alone.stub.BatchSearch(pb.BatchSearchRequest(searches=searches), timeout=TIMEOUT_S)
+    assert [len(result.response.results) for result in response.results] == [10, 0, 10, 10]
+    assert response.results[1].error.code == "INTERNAL"
+    with _refused("INTERNAL"):
+        await alone.stub.Search(searches[1], timeout=TIMEOUT_S)
+
+
+async def test_no_more_positions_are_waited_for_than_may(alone: Running) -> None:
+    await _search(alone, at_least=[LogPosition()] * 1_024)
+    with _refused("INVALID_ARGUMENT", "at_least: has 1,025"):
+        await _search(alone, at_least=[LogPosition()] * 1_025)
+
+
+async def test_a_scan_ends_however_far_its_callers_deadline(alone: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "MAX_SCAN_S", 0.3)
+    alone.searchers[0].free.clear()
+    with _refused("DEADLINE_EXCEEDED", "partition 0"):
+        async for _ in alone.stub.Scan(pb.ScanRequest(vector=QUERY, min_score=-1), timeout=TIMEOUT_S):
+            pass
+
+
+async def test_a_scan_that_nobody_reads_gives_its_place_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "MAX_SCAN_S", 0.5)
+    # More bytes than fit on the way to a caller that does not read.
+    large = {"x" * 10_000 + name: vector for name, vector in catalogue(1_000).items()}
+    async with running(tmp_path, [[StubSearcher([0, 1], large)]], scans=1) as gateway:
+        unread = gateway.stub.Scan(pb.ScanRequest(vector=QUERY, min_score=-1), timeout=TIMEOUT_S)
+        assert (await anext(aiter(unread))).results
+        await asyncio.sleep(1)
+        monkeypatch.setattr(scan, "MAX_SCAN_S", TIMEOUT_S)
+        with _client(gateway) as client:
+            other = client.scan(vector=np.frombuffer(QUERY, "<f4"), min_score=0.9, require_complete=True)
+            assert await asyncio.to_thread(lambda: list(other))
+        unread.cancel()
 
 
 async def test_a_search_for_another_index_is_refused_within_its_batch(alone: Running) -> None:

@@ -35,6 +35,20 @@ async def test_what_waits_has_its_turn_before_what_came_earlier() -> None:
     assert done == [Turn.LONGER, Turn.EXACT, Turn.SCAN, Turn.PROBE]
 
 
+async def test_what_has_waited_for_long_goes_before_what_came_later() -> None:
+    threads, done, busy = SearchThreads(1), list[Turn](), threading.Event()
+    first = asyncio.create_task(threads.run(partial(busy.wait, 10), Turn.SCAN))
+    await asyncio.sleep(0)
+    early = asyncio.create_task(threads.run(partial(done.append, Turn.EXACT), Turn.EXACT))
+    await asyncio.sleep(0.3)
+    late = asyncio.create_task(threads.run(partial(done.append, Turn.LONGER), Turn.LONGER))
+    await asyncio.sleep(0)
+    busy.set()
+    await asyncio.gather(first, early, late)
+
+    assert done == [Turn.EXACT, Turn.LONGER]
+
+
 async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
     threads, begun, busy = SearchThreads(1), list[str](), threading.Event()
     first = asyncio.create_task(threads.run(partial(busy.wait, 10), Turn.LONGER))

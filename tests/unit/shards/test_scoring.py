@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,20 @@ def test_what_may_be_as_good_as_the_last_one_wanted_is_kept() -> None:
     best = best_of_all(gallery, METRICS["angular"], None, vectors[:1], 3)
 
     assert set(best.products[0].tolist()) == set(range(9_000))
+
+
+def test_many_candidates_of_one_query_are_copied_few_at_a_time() -> None:
+    vectors = scattered(np.random.default_rng(1), 20_000, 64)
+    gallery = Gallery.of(vectors, np.arange(20_001))
+    tracemalloc.start()
+    try:
+        best = best_of_candidates(gallery, METRICS["angular"], vectors[:1], np.arange(20_000)[None, :])
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    np.testing.assert_allclose(best.scores[0], vectors @ vectors[0], atol=1e-6)
+    assert peak_bytes < vectors.nbytes / 2
 
 
 @pytest.mark.parametrize("sizes", [np.ones(6_000, np.int64), SIZES["up to 50 images"]], ids=["single", "grouped"])

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.builders import NOW, clustered, fresh, product, quarters, rolled, scattered, singles, snapshot
+from tests.builders import MODEL, NOW, clustered, fresh, product, quarters, rolled, scattered, singles, snapshot
 from vitrine.filters import Filter, any_string, number
-from vitrine.shards.build import TreeSettings
+from vitrine.shards import search
+from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
 from vitrine.shards.masks import Masks
 from vitrine.shards.metric import METRICS
 from vitrine.shards.planning import Extent, Task, Way, Ways
@@ -22,6 +23,7 @@ from vitrine.shards.records import ProductVersion, Tombstone
 from vitrine.shards.search import answers, scan
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
+from vitrine.shards.table import table_of
 from vitrine.vectors import Vectors, unit
 
 DIM = 32
@@ -350,6 +352,48 @@ class TestPaging:
         after = RankedPlace(last.score, last.shard.product_id(last.row))
 
         assert second.ids(Query(query, 10, after=after, skipped=10)) == expected[10:]
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_a_product_keeps_its_score_when_it_is_rolled(self, tmp_path: Path, metric: str) -> None:
+        vectors = scattered(np.random.default_rng(8), 200, DIM)
+        table = table_of(singles(vectors), [], DIM)
+        before = snapshot(Shard.open(write_fresh(table, MODEL, tmp_path, metric)))
+        after = snapshot(Shard.open(write_rolled(table, MODEL, tmp_path, replace(TREES, metric=metric))))
+        asked = [Query(vector, 200, exact=True) for vector in unit(vectors[:5] + vectors[5:10])]
+
+        scores = [
+            [[(entry.score, entry.shard.product_id(entry.row)) for entry in answer.found] for answer in found]
+            for found in (answers([before], asked, Masks()), answers([after], asked, Masks()))
+        ]
+
+        assert scores[0] == scores[1]
+
+    @pytest.mark.parametrize("place", [0.5, -0.25])
+    def test_a_place_that_is_far_down_is_found_by_one_pass(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: float
+    ) -> None:
+        monkeypatch.setattr(search, "_FURTHEST_SKIPPED", 10)
+        noted: list[int] = []
+        found = search._found
+
+        def noting_depth(sources: Sequence[search._Source], vectors: Vectors, task: Task) -> object:
+            noted.append(task.k)
+            return found(sources, vectors, task)
+
+        monkeypatch.setattr(search, "_found", noting_depth)
+        versions = singles(quarters(np.random.default_rng(9), 900))
+        views = (snapshot(rolled(tmp_path, versions[:500]), fresh(tmp_path, versions[500:800])),)
+        asked = Asked(*views, snapshot(fresh(tmp_path, versions[800:])), catalogue=versions)
+        query = quarters(np.random.default_rng(10), 1)[0]
+        ranked = best_first(versions, query)
+        after = RankedPlace(place, "p4")
+        rest = [entry.product_id for entry in ranked if (-entry.score, entry.product_id) > (-place, "p4")]
+
+        [answer] = asked.answers(Query(query, 7, after=after, skipped=1, exclude=rest[2]))
+
+        assert ids(answer) == (rest[:2] + rest[3:])[:7]
+        assert max(noted) <= 4 * (10 + 7)
+        assert sum(plan.rows_scored for plans in answer.plans for plan in plans) == 900
 
     def test_a_page_after_the_last_product_is_empty(self, tied: Asked) -> None:
         query = quarters(np.random.default_rng(0), 1)[0]
