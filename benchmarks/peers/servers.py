@@ -18,8 +18,8 @@ from benchmarks.peers.environment import Environment
 from benchmarks.peers.processes import ClientFailed, last_line, running
 from vitrine.cli.bench.served import index_of, served
 from vitrine.runtime.cores import usable_cores
+from vitrine.runtime.ports import LOCALHOST, free_port
 
-_HOST: Final = "127.0.0.1"
 _START_S: Final = 60.0
 
 
@@ -52,10 +52,10 @@ def vitrine_server(vectors: npt.NDArray[np.float32], folder: Path, model: Path) 
 @contextmanager
 def chroma_server(environment: Environment, folder: Path) -> Iterator[Server]:
     """An empty server. An `ef_search` that is changed holds from its next start on. Raises ClientFailed."""
-    port = _free_port()
+    port = free_port()
     log = folder / "server.log"
     command: list[str | Path] = [environment.program("chroma"), "run", "--path", folder]
-    command += ["--host", _HOST, "--port", str(port)]
+    command += ["--host", LOCALHOST, "--port", str(port)]
     with ExitStack() as life:
 
         def start() -> tuple[int, ...]:
@@ -71,16 +71,10 @@ def chroma_server(environment: Environment, folder: Path) -> Iterator[Server]:
             life.close()
             server.pids = start()
 
-        server = Server(f"{_HOST}:{port}", start(), restart=restart)
+        server = Server(f"{LOCALHOST}:{port}", start(), restart=restart)
         yield server
 
 
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex((_HOST, port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
+        return probe.connect_ex((LOCALHOST, port)) == 0

@@ -28,7 +28,8 @@ FLIPS: Final = 6
 FILES: Final = [
     *(("fresh", name) for name in (files.FRESH_FILE, files.LIVE_FILE, files.FACTS_FILE)),
     *(("rolled", name) for name in (files.ROWS_FILE, files.KEYS_FILE, files.VECTORS_FILE, files.TOMBSTONES_FILE)),
-    *(("rolled", name) for name in (files.TREE_FILE, files.PROJECTION_FILE, files.LIVE_FILE, files.FACTS_FILE)),
+    *(("rolled", name) for name in (files.TREE_FILE, files.PROJECTION_FILE, files.PROJECTED_FILE)),
+    *(("rolled", name) for name in (files.LIVE_FILE, files.FACTS_FILE)),
 ]
 every_file = pytest.mark.parametrize(("kind", "name"), FILES)
 

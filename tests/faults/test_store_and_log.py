@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from tests.integration.shop import (
 from vitrine.cli.stack import Address
 from vitrine.client import VisualSearchClient
 from vitrine.runtime.errors import Unavailable, VitrineError
+from vitrine.runtime.ports import free_port
 from vitrine.stream.events import Upsert
 from vitrine.v1 import indexer_pb2
 
@@ -115,7 +115,7 @@ def in_the_way_of(folder: Path) -> Iterator[None]:
 @contextmanager
 def _indexer_on(shop: Shop, stream: Path, log: Path) -> Iterator[Address]:
     """A second indexer, that need not become ready, once it answers over HTTP."""
-    address = Address(f"{HOST}:{_free_port()}", f"{HOST}:{_free_port()}")
+    address = Address(f"{HOST}:{free_port()}", f"{HOST}:{free_port()}")
     ports = ["--port", address.grpc.split(":")[1], "--http-port", address.http.split(":")[1]]
     upstream = ["--store", shop.stack.settings.store_url, "--embedder", shop.stack.addresses["embedder"].grpc]
     command = [sys.executable, "-m", "services.indexer", *upstream, *ports, "--stream", str(stream)]
@@ -126,12 +126,6 @@ def _indexer_on(shop: Shop, stream: Path, log: Path) -> Iterator[Address]:
         finally:
             run.terminate()
             run.wait(timeout=20)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _refusal_to_start(shop: Shop, log: Path, *options: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from vitrine.attributes import AttributeValue
 from vitrine.cli.stack import Address, Stack
 from vitrine.client import Answer, VisualSearchClient
 from vitrine.runtime.channels import CHANNEL_OPTIONS
+from vitrine.runtime.ports import free_ports
 from vitrine.stream.events import Event, ImageRef, Upsert
 from vitrine.stream.log import Position
 from vitrine.v1 import catalogue_pb2_grpc, embedder_pb2_grpc, gateway_pb2_grpc, indexer_pb2_grpc, searcher_pb2_grpc
@@ -202,8 +202,10 @@ def metric(address: str, name: str, **labels: str) -> float:
 @contextmanager
 def running_service(name: str, options: Sequence[str], log: Path) -> Iterator[Address]:
     """One service as a process of its own, ready, and stopped at the end."""
-    address = Address(f"{HOST}:{_free_port()}", f"{HOST}:{_free_port()}")
-    ports = ["--port", address.grpc.split(":")[1], "--http-port", address.http.split(":")[1]]
+    # Neighbours too: a searcher's workers have a port each, beginning with these.
+    grpc_port, http_port = free_ports(6)[::3]
+    address = Address(f"{HOST}:{grpc_port}", f"{HOST}:{http_port}")
+    ports = ["--port", str(grpc_port), "--http-port", str(http_port)]
     command = [sys.executable, "-m", f"services.{name}", *ports, "--parent-pid", str(os.getpid()), *options]
     with log.open("ab") as said, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as run:
         try:
@@ -215,9 +217,3 @@ def running_service(name: str, options: Sequence[str], log: Path) -> Iterator[Ad
                 run.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 run.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

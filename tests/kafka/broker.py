@@ -9,7 +9,6 @@ The exit code is COMMAND's; 2 if this machine cannot run a broker.
 from __future__ import annotations
 
 import base64
-import random
 import socket
 import struct
 import subprocess
@@ -17,11 +16,12 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from tests.kafka.jars import NoBroker, jar_folder, java, missing
+from vitrine.runtime.ports import free_ports
 
 __all__ = ["Broker", "BrokerFailed", "NoBroker", "missing", "running_broker"]
 
@@ -32,10 +32,6 @@ STOP_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.02
 _ASK_TIMEOUT_S: Final = 2.0
 _LEASH: Final = Path(__file__).with_name("leash.py")
-
-# Below the range that systems give to outgoing connections: a client that retries while the broker is down could
-# otherwise be given the broker's own port, and a restart would find it taken.
-_PORTS: Final = range(20_000, 30_000)
 
 # Started often, used for minutes by few clients: the first compiler tier and the simplest collector are enough.
 _JVM: Final = (
@@ -100,7 +96,7 @@ class Broker:
         self._folder = folder.resolve()
         self._classpath = f"{jar_folder()}/*"
         self._java = java()
-        self._port, self._controller_port = _free_ports(2)
+        self._port, self._controller_port = free_ports(2)
         self._running: subprocess.Popen[bytes] | None = None
 
     @property
@@ -207,18 +203,6 @@ def running_broker(folder: Path) -> Iterator[Broker]:
 
 def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
-    free: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((HOST, port))
-            free.append(port)
-        if len(free) == count:
-            return free
-    raise BrokerFailed(f"no {count} free ports in {_PORTS.start}–{_PORTS.stop - 1}")
 
 
 def _answers(port: int) -> bool:

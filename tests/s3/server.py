@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from vitrine.runtime.ports import free_port
+
 HOST: Final = "127.0.0.1"
 
 _START_TIMEOUT_S: Final = 30.0
@@ -19,7 +21,7 @@ _START_TIMEOUT_S: Final = 30.0
 @contextmanager
 def s3_server() -> Iterator[int]:
     """The port it listens on. It checks no signatures, keeps objects in memory, and is gone at the end."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", HOST, "-p", str(port)]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as server:
@@ -47,12 +49,6 @@ def environment(port: int) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "any",
         "AWS_SECRET_ACCESS_KEY": "any",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_it_listens(port: int) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -21,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from vitrine.runtime.channels import CHANNEL_OPTIONS
 from vitrine.runtime.errors import ConfigError, Unavailable, VitrineError
+from vitrine.runtime.ports import LOCALHOST, free_port, free_ports
 
 ADDRESSES_FILE: Final = "addresses.json"
 STREAM_FILE: Final = "stream.sqlite"
@@ -31,7 +32,6 @@ STOP_TIMEOUT_S: Final = 25.0
 MAX_RESTARTS: Final = 5
 FORGIVEN_AFTER_S: Final = 120.0
 
-_HOST: Final = "127.0.0.1"
 _EXIT_CONFIG: Final = 2
 
 
@@ -205,16 +205,16 @@ class Stack:
     def _embedder_address(self) -> str:
         """Where the embedder will listen; nobody does where only what is indexed is searched."""
         if self.settings.search_only:
-            return f"{_HOST}:{_free_port()}"
+            return f"{LOCALHOST}:{free_port()}"
         return self._add("embedder", ["--model", str(self.settings.model), *self.settings.embedder_options]).grpc
 
     def _add(self, name: str, options: list[str], port: int = 0, workers: int = 1) -> Address:
         if port:
             _require_free(port)
         # Workers have a port for HTTP each, and their parent the one before.
-        http_ports = 1 if workers == 1 else 1 + workers
-        grpc_port, http_port = port or _free_port(workers), _free_port(http_ports)
-        address = Address(f"{_HOST}:{grpc_port}", f"{_HOST}:{http_port}", workers)
+        http_ports = free_ports(1 if workers == 1 else 1 + workers)
+        grpc_port, http_port = port or free_ports(workers)[0], http_ports[0]
+        address = Address(f"{LOCALHOST}:{grpc_port}", f"{LOCALHOST}:{http_port}", workers)
         module = f"services.{name.rstrip('0123456789')}"
         ports = ["--port", str(grpc_port), "--http-port", str(http_port), "--parent-pid", str(os.getpid())]
         command = [sys.executable, "-m", module, *ports, *options]
@@ -274,26 +274,13 @@ def _serving(health: Any) -> bool:
     return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _free_port(count: int = 1) -> int:
-    """The first of `count` neighbouring ports that are free."""
-    while True:
-        with ExitStack() as probes:
-            first = 0
-            with suppress(OSError, OverflowError):  # a neighbour is taken, or there is no such port
-                for number in range(count):
-                    probe = probes.enter_context(socket.socket())
-                    probe.bind((_HOST, first + number if first else 0))
-                    first = first or int(probe.getsockname()[1])
-                return first
-
-
 def _require_free(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((LOCALHOST, port))
         except OSError as error:
-            raise ConfigError("port", f"{_HOST}:{port} cannot be listened on ({error.strerror})") from error
+            raise ConfigError("port", f"{LOCALHOST}:{port} cannot be listened on ({error.strerror})") from error
 
 
 def _start_failure(name: str, code: int, said: str) -> VitrineError:

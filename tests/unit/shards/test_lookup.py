@@ -22,11 +22,11 @@ def test_the_newest_version_is_found(tmp_path: Path) -> None:
     assert newest_mention(shards, "p") == product("p", VECTORS[2:3], 2)
 
 
-def test_it_comes_with_its_vectors(tmp_path: Path) -> None:
+def test_it_comes_with_its_vectors_in_half_precision(tmp_path: Path) -> None:
     found = newest_mention([fresh(tmp_path, [product("p", VECTORS[:3])]), fresh(tmp_path, singles(VECTORS))], "p")
 
     assert isinstance(found, ProductVersion)
-    np.testing.assert_array_equal([image.vector for image in found.images], VECTORS[:3])
+    np.testing.assert_array_equal([image.vector for image in found.images], VECTORS[:3].astype(np.float16))
 
 
 def test_a_withdrawn_product_is_told_from_an_unknown_one(tmp_path: Path) -> None:
