@@ -78,10 +78,12 @@ class Bench:
         return self.stack._processes[service].log.read_text(errors="replace")
 
     def restart(self, service: str) -> None:
-        """kill -9, and ready again when it returns."""
+        """kill -9; ready again, and found again by those who ask it, when it returns."""
         self.stack.kill(service)
         self.start(service)
         self.stack.wait_ready(service)
+        # A gateway that was refused a connection tries again after up to 2 s.
+        eventually(lambda: self.calls.client.status().coverage.partitions_answered == PARTITIONS)
 
     def age_store(self) -> None:
         """Lets a day and a half pass for everything stored, so that there is something to collect.
