@@ -25,31 +25,33 @@ _sym_db = _symbol_database.Default()
 from vitrine.v1 import catalogue_pb2 as vitrine_dot_v1_dot_catalogue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vitrine/v1/embedder.proto\x12\nvitrine.v1\x1a\x1avitrine/v1/catalogue.proto\"C\n\x07\x43ropBox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\"=\n\nImageInput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12!\n\x04\x63rop\x18\x02 \x01(\x0b\x32\x13.vitrine.v1.CropBox\"^\n\x0c\x45mbedRequest\x12&\n\x06images\x18\x01 \x03(\x0b\x32\x16.vitrine.v1.ImageInput\x12&\n\x08priority\x18\x02 \x01(\x0e\x32\x14.vitrine.v1.Priority\"4\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\x17\n\x0f\x63\x61tegory_scores\x18\x02 \x01(\x0c\"k\n\x0b\x45mbedResult\x12*\n\tembedding\x18\x01 \x01(\x0b\x32\x15.vitrine.v1.EmbeddingH\x00\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.vitrine.v1.ItemErrorH\x00\x42\x08\n\x06result\"K\n\rEmbedResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.vitrine.v1.EmbedResult\x12\x10\n\x08model_id\x18\x02 \x01(\t\"\x11\n\x0fGetModelRequest\"r\n\x10GetModelResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x0f\n\x07variant\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\x8f\x01\n\x08\x45mbedder\x12<\n\x05\x45mbed\x12\x18.vitrine.v1.EmbedRequest\x1a\x19.vitrine.v1.EmbedResponse\x12\x45\n\x08GetModel\x12\x1b.vitrine.v1.GetModelRequest\x1a\x1c.vitrine.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vitrine/v1/embedder.proto\x12\nvitrine.v1\x1a\x1avitrine/v1/catalogue.proto\"C\n\x07\x43ropBox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\"P\n\nImageInput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12!\n\x04\x63rop\x18\x02 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x11\n\tauto_crop\x18\x03 \x01(\x08\"^\n\x0c\x45mbedRequest\x12&\n\x06images\x18\x01 \x03(\x0b\x32\x16.vitrine.v1.ImageInput\x12&\n\x08priority\x18\x02 \x01(\x0e\x32\x14.vitrine.v1.Priority\"\x8b\x01\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\x17\n\x0f\x63\x61tegory_scores\x18\x02 \x01(\x0c\x12!\n\x04\x63rop\x18\x03 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x1d\n\x10no_product_score\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\x13\n\x11_no_product_score\"k\n\x0b\x45mbedResult\x12*\n\tembedding\x18\x01 \x01(\x0b\x32\x15.vitrine.v1.EmbeddingH\x00\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.vitrine.v1.ItemErrorH\x00\x42\x08\n\x06result\"K\n\rEmbedResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.vitrine.v1.EmbedResult\x12\x10\n\x08model_id\x18\x02 \x01(\t\"\x11\n\x0fGetModelRequest\"\x99\x01\n\x10GetModelResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x64im\x18\x03 \x01(\r\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x0f\n\x07variant\x18\x05 \x01(\t\x12\x10\n\x08provider\x18\x06 \x01(\t\x12%\n\x05parts\x18\x07 \x03(\x0b\x32\x16.vitrine.v1.VectorPart\"7\n\nVectorPart\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x0e\n\x06weight\x18\x03 \x01(\x02*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\x8f\x01\n\x08\x45mbedder\x12<\n\x05\x45mbed\x12\x18.vitrine.v1.EmbedRequest\x1a\x19.vitrine.v1.EmbedResponse\x12\x45\n\x08GetModel\x12\x1b.vitrine.v1.GetModelRequest\x1a\x1c.vitrine.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vitrine.v1.embedder_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=672
-  _globals['_PRIORITY']._serialized_end=753
+  _globals['_PRIORITY']._serialized_start=876
+  _globals['_PRIORITY']._serialized_end=957
   _globals['_CROPBOX']._serialized_start=69
   _globals['_CROPBOX']._serialized_end=136
   _globals['_IMAGEINPUT']._serialized_start=138
-  _globals['_IMAGEINPUT']._serialized_end=199
-  _globals['_EMBEDREQUEST']._serialized_start=201
-  _globals['_EMBEDREQUEST']._serialized_end=295
-  _globals['_EMBEDDING']._serialized_start=297
-  _globals['_EMBEDDING']._serialized_end=349
-  _globals['_EMBEDRESULT']._serialized_start=351
-  _globals['_EMBEDRESULT']._serialized_end=458
-  _globals['_EMBEDRESPONSE']._serialized_start=460
-  _globals['_EMBEDRESPONSE']._serialized_end=535
-  _globals['_GETMODELREQUEST']._serialized_start=537
-  _globals['_GETMODELREQUEST']._serialized_end=554
-  _globals['_GETMODELRESPONSE']._serialized_start=556
-  _globals['_GETMODELRESPONSE']._serialized_end=670
-  _globals['_EMBEDDER']._serialized_start=756
-  _globals['_EMBEDDER']._serialized_end=899
+  _globals['_IMAGEINPUT']._serialized_end=218
+  _globals['_EMBEDREQUEST']._serialized_start=220
+  _globals['_EMBEDREQUEST']._serialized_end=314
+  _globals['_EMBEDDING']._serialized_start=317
+  _globals['_EMBEDDING']._serialized_end=456
+  _globals['_EMBEDRESULT']._serialized_start=458
+  _globals['_EMBEDRESULT']._serialized_end=565
+  _globals['_EMBEDRESPONSE']._serialized_start=567
+  _globals['_EMBEDRESPONSE']._serialized_end=642
+  _globals['_GETMODELREQUEST']._serialized_start=644
+  _globals['_GETMODELREQUEST']._serialized_end=661
+  _globals['_GETMODELRESPONSE']._serialized_start=664
+  _globals['_GETMODELRESPONSE']._serialized_end=817
+  _globals['_VECTORPART']._serialized_start=819
+  _globals['_VECTORPART']._serialized_end=874
+  _globals['_EMBEDDER']._serialized_start=960
+  _globals['_EMBEDDER']._serialized_end=1103
 # @@protoc_insertion_point(module_scope)

@@ -80,8 +80,11 @@ class ImageInput(_message.Message):
 
     DATA_FIELD_NUMBER: _builtins.int
     CROP_FIELD_NUMBER: _builtins.int
+    AUTO_CROP_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     """JPEG, PNG or WebP, at most 16 MiB and 40 megapixels."""
+    auto_crop: _builtins.bool
+    """Find the product first, and embed that part alone. Not with `crop`."""
     @_builtins.property
     def crop(self) -> Global___CropBox:
         """Absent: the whole picture."""
@@ -91,10 +94,11 @@ class ImageInput(_message.Message):
         *,
         data: _builtins.bytes = ...,
         crop: Global___CropBox | None = ...,
+        auto_crop: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["crop", b"crop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["crop", b"crop", "data", b"data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_crop", b"auto_crop", "crop", b"crop", "data", b"data"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -131,21 +135,33 @@ class Embedding(_message.Message):
 
     VECTOR_FIELD_NUMBER: _builtins.int
     CATEGORY_SCORES_FIELD_NUMBER: _builtins.int
+    CROP_FIELD_NUMBER: _builtins.int
+    NO_PRODUCT_SCORE_FIELD_NUMBER: _builtins.int
     vector: _builtins.bytes
     """Little-endian float32, `dim` of them, unit length."""
     category_scores: _builtins.bytes
     """Little-endian float32, one a label of the model, in its order, summing to 1. Empty if the model has no labels."""
+    no_product_score: _builtins.float
+    """Only with `auto_crop`, from a model that can tell: how sure it is that the picture shows no product, 0 to 1."""
+    @_builtins.property
+    def crop(self) -> Global___CropBox:
+        """The part that was embedded. Absent: the whole picture, also where `auto_crop` found nothing that stands out."""
+
     def __init__(
         self,
         *,
         vector: _builtins.bytes = ...,
         category_scores: _builtins.bytes = ...,
+        crop: Global___CropBox | None = ...,
+        no_product_score: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_no_product_score", b"_no_product_score", "crop", b"crop", "no_product_score", b"no_product_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category_scores", b"category_scores", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_no_product_score", b"_no_product_score", "category_scores", b"category_scores", "crop", b"crop", "no_product_score", b"no_product_score", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__no_product_score: _TypeAlias = _typing.Literal["no_product_score"]  # noqa: Y015
+    _WhichOneofArgType__no_product_score: _TypeAlias = _typing.Literal["_no_product_score", b"_no_product_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__no_product_score) -> _WhichOneofReturnType__no_product_score | None: ...
 
 Global___Embedding: _TypeAlias = Embedding  # noqa: Y015
 
@@ -228,6 +244,7 @@ class GetModelResponse(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     VARIANT_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     name: _builtins.str
     dim: _builtins.int
@@ -240,6 +257,10 @@ class GetModelResponse(_message.Message):
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What category_scores score, in order."""
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___VectorPart]:
+        """What the numbers of a vector stand for, in their order. Empty: nothing is known of them one by one."""
+
     def __init__(
         self,
         *,
@@ -249,11 +270,41 @@ class GetModelResponse(_message.Message):
         labels: _abc.Iterable[_builtins.str] | None = ...,
         variant: _builtins.str = ...,
         provider: _builtins.str = ...,
+        parts: _abc.Iterable[Global___VectorPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dim", b"dim", "labels", b"labels", "model_id", b"model_id", "name", b"name", "provider", b"provider", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dim", b"dim", "labels", b"labels", "model_id", b"model_id", "name", b"name", "parts", b"parts", "provider", b"provider", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
+class VectorPart(_message.Message):
+    """Neighbouring numbers of a vector that are about one thing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIM_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"kind", "colour", "look", …"""
+    dim: _builtins.int
+    weight: _builtins.float
+    """Its share of the cosine between two vectors."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        dim: _builtins.int = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dim", b"dim", "name", b"name", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VectorPart: _TypeAlias = VectorPart  # noqa: Y015

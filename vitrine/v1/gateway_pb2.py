@@ -25,49 +25,102 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from vitrine.v1 import catalogue_pb2 as vitrine_dot_v1_dot_catalogue__pb2
 from vitrine.v1 import embedder_pb2 as vitrine_dot_v1_dot_embedder__pb2
+from vitrine.v1 import feedback_pb2 as vitrine_dot_v1_dot_feedback__pb2
 from vitrine.v1 import filter_pb2 as vitrine_dot_v1_dot_filter__pb2
 from vitrine.v1 import searcher_pb2 as vitrine_dot_v1_dot_searcher__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vitrine/v1/gateway.proto\x12\nvitrine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avitrine/v1/catalogue.proto\x1a\x19vitrine/v1/embedder.proto\x1a\x17vitrine/v1/filter.proto\x1a\x19vitrine/v1/searcher.proto\"\x88\x01\n\x08\x43overage\x12\x18\n\x10partitions_total\x18\x01 \x01(\r\x12\x1b\n\x13partitions_answered\x18\x02 \x01(\r\x12\x15\n\rrows_searched\x18\x03 \x01(\x04\x12.\n\x08\x66\x61ilures\x18\x04 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\"\xaa\x03\n\rSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06vector\x18\x04 \x01(\x0cH\x00\x12!\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x16\n\tpage_size\x18\x06 \x01(\rH\x01\x88\x01\x01\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\r\n\x05\x65xact\x18\x08 \x01(\x08\x12\x18\n\x10require_complete\x18\t \x01(\x08\x12)\n\x08\x61t_least\x18\n \x03(\x0b\x32\x17.vitrine.v1.LogPosition\x12\"\n\x06\x66ilter\x18\x0b \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x12\n\npage_token\x18\x0c \x01(\t\x12\x1a\n\rrecall_target\x18\r \x01(\x01H\x03\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x0e \x01(\x08\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x0f \x03(\tB\x07\n\x05queryB\x0c\n\n_page_sizeB\x0c\n\n_min_scoreB\x10\n\x0e_recall_target\"I\n\nFacetCount\x12)\n\x05value\x18\x01 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue\x12\x10\n\x08products\x18\x02 \x01(\r\"\x83\x01\n\x05\x46\x61\x63\x65t\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12&\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x16.vitrine.v1.FacetCount\x12\x10\n\x08products\x18\x03 \x01(\r\x12\x18\n\x10products_without\x18\x04 \x01(\r\x12\x17\n\x0fvalues_left_out\x18\x05 \x01(\r\"\xa0\x02\n\x0eSearchResponse\x12 \n\x07results\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12\x0e\n\x06recall\x18\x07 \x01(\x02\x12!\n\x06\x66\x61\x63\x65ts\x18\x08 \x03(\x0b\x32\x11.vitrine.v1.Facet\x12$\n\x05plans\x18\t \x03(\x0b\x32\x15.vitrine.v1.ShardPlan\"P\n\x12\x42\x61tchSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12+\n\x08searches\x18\x02 \x03(\x0b\x32\x19.vitrine.v1.SearchRequest\"u\n\x11\x42\x61tchSearchResult\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1a.vitrine.v1.SearchResponseH\x00\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.vitrine.v1.ItemErrorH\x00\x42\x08\n\x06result\"E\n\x13\x42\x61tchSearchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.vitrine.v1.BatchSearchResult\"\x90\x02\n\x0bScanRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06vector\x18\x04 \x01(\x0cH\x00\x12!\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x16\n\tmin_score\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12\"\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x18\n\x10require_complete\x18\x08 \x01(\x08\x12)\n\x08\x61t_least\x18\t \x03(\x0b\x32\x17.vitrine.v1.LogPositionB\x07\n\x05queryB\x0c\n\n_min_score\"\xe2\x01\n\x0cScanResponse\x12 \n\x07results\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\"\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x14.vitrine.v1.ScanCost\x12\x10\n\x08products\x18\x07 \x01(\x04\"w\n\x11GetProductRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x14\n\x0cwith_vectors\x18\x03 \x01(\x08\x12)\n\x08\x61t_least\x18\x04 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\":\n\x12GetProductResponse\x12$\n\x07product\x18\x01 \x01(\x0b\x32\x13.vitrine.v1.Product\"4\n\x13GetThumbnailRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04webp\x18\x01 \x01(\x0c\"&\n\x15GetIndexStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\xd9\x01\n\x16GetIndexStatusResponse\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x18\n\x10partitions_total\x18\x05 \x01(\r\x12/\n\npartitions\x18\x06 \x03(\x0b\x32\x1b.vitrine.v1.PartitionStatus\x12&\n\x08\x63overage\x18\x07 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12\x0e\n\x06log_id\x18\x08 \x01(\t2\xd5\x03\n\x0cVisualSearch\x12?\n\x06Search\x12\x19.vitrine.v1.SearchRequest\x1a\x1a.vitrine.v1.SearchResponse\x12N\n\x0b\x42\x61tchSearch\x12\x1e.vitrine.v1.BatchSearchRequest\x1a\x1f.vitrine.v1.BatchSearchResponse\x12;\n\x04Scan\x12\x17.vitrine.v1.ScanRequest\x1a\x18.vitrine.v1.ScanResponse0\x01\x12K\n\nGetProduct\x12\x1d.vitrine.v1.GetProductRequest\x1a\x1e.vitrine.v1.GetProductResponse\x12Q\n\x0cGetThumbnail\x12\x1f.vitrine.v1.GetThumbnailRequest\x1a .vitrine.v1.GetThumbnailResponse\x12W\n\x0eGetIndexStatus\x12!.vitrine.v1.GetIndexStatusRequest\x1a\".vitrine.v1.GetIndexStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18vitrine/v1/gateway.proto\x12\nvitrine.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avitrine/v1/catalogue.proto\x1a\x19vitrine/v1/embedder.proto\x1a\x19vitrine/v1/feedback.proto\x1a\x17vitrine/v1/filter.proto\x1a\x19vitrine/v1/searcher.proto\"\x88\x01\n\x08\x43overage\x12\x18\n\x10partitions_total\x18\x01 \x01(\r\x12\x1b\n\x13partitions_answered\x18\x02 \x01(\r\x12\x15\n\rrows_searched\x18\x03 \x01(\x04\x12.\n\x08\x66\x61ilures\x18\x04 \x03(\x0b\x32\x1c.vitrine.v1.PartitionFailure\"\xb6\x01\n\x07\x45xample\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x02 \x01(\tH\x00\x12\x10\n\x06vector\x18\x03 \x01(\x0cH\x00\x12!\n\x04\x63rop\x18\x04 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\'\n\tcrop_mode\x18\x05 \x01(\x0e\x32\x14.vitrine.v1.CropMode\x12\x13\n\x06weight\x18\x06 \x01(\x02H\x01\x88\x01\x01\x42\x06\n\x04itemB\t\n\x07_weight\"X\n\x08\x45xamples\x12%\n\x08positive\x18\x01 \x03(\x0b\x32\x13.vitrine.v1.Example\x12%\n\x08negative\x18\x02 \x03(\x0b\x32\x13.vitrine.v1.Example\"k\n\x0bHistoryItem\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x06weight\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\t\n\x07_weight\",\n\x07OrderBy\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x12\n\ndescending\x18\x02 \x01(\x08\"\x9e\x06\n\rSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06vector\x18\x04 \x01(\x0cH\x00\x12(\n\x08\x65xamples\x18\x10 \x01(\x0b\x32\x14.vitrine.v1.ExamplesH\x00\x12!\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x16\n\tpage_size\x18\x06 \x01(\rH\x01\x88\x01\x01\x12\x16\n\tmin_score\x18\x07 \x01(\x02H\x02\x88\x01\x01\x12\r\n\x05\x65xact\x18\x08 \x01(\x08\x12\x18\n\x10require_complete\x18\t \x01(\x08\x12)\n\x08\x61t_least\x18\n \x03(\x0b\x32\x17.vitrine.v1.LogPosition\x12\"\n\x06\x66ilter\x18\x0b \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x12\n\npage_token\x18\x0c \x01(\t\x12\x1a\n\rrecall_target\x18\r \x01(\x01H\x03\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x0e \x01(\x08\x12\x0e\n\x06\x66\x61\x63\x65ts\x18\x0f \x03(\t\x12\'\n\tcrop_mode\x18\x11 \x01(\x0e\x32\x14.vitrine.v1.CropMode\x12/\n\rcategory_mode\x18\x12 \x01(\x0e\x32\x18.vitrine.v1.CategoryMode\x12\x1f\n\x12\x63\x61tegory_threshold\x18\x13 \x01(\x02H\x04\x88\x01\x01\x12(\n\x07history\x18\x14 \x03(\x0b\x32\x17.vitrine.v1.HistoryItem\x12\x1b\n\x0ehistory_weight\x18\x15 \x01(\x02H\x05\x88\x01\x01\x12\x16\n\tdiversity\x18\x16 \x01(\x02H\x06\x88\x01\x01\x12%\n\x08order_by\x18\x17 \x01(\x0b\x32\x13.vitrine.v1.OrderBy\x12\x0f\n\x07surface\x18\x18 \x01(\tB\x07\n\x05queryB\x0c\n\n_page_sizeB\x0c\n\n_min_scoreB\x10\n\x0e_recall_targetB\x15\n\x13_category_thresholdB\x11\n\x0f_history_weightB\x0c\n\n_diversity\"I\n\nFacetCount\x12)\n\x05value\x18\x01 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue\x12\x10\n\x08products\x18\x02 \x01(\r\"\x83\x01\n\x05\x46\x61\x63\x65t\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12&\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x16.vitrine.v1.FacetCount\x12\x10\n\x08products\x18\x03 \x01(\r\x12\x18\n\x10products_without\x18\x04 \x01(\r\x12\x17\n\x0fvalues_left_out\x18\x05 \x01(\r\"\x84\x03\n\x0eSearchResponse\x12 \n\x07results\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12\x0e\n\x06recall\x18\x07 \x01(\x02\x12!\n\x06\x66\x61\x63\x65ts\x18\x08 \x03(\x0b\x32\x11.vitrine.v1.Facet\x12$\n\x05plans\x18\t \x03(\x0b\x32\x15.vitrine.v1.ShardPlan\x12\'\n\x06region\x18\n \x01(\x0b\x32\x17.vitrine.v1.FoundRegion\x12\x39\n\x12predicted_category\x18\x0b \x01(\x0b\x32\x1d.vitrine.v1.PredictedCategory\"d\n\x0b\x46oundRegion\x12!\n\x04\x63rop\x18\x01 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x1d\n\x10no_product_score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x13\n\x11_no_product_score\"J\n\x11PredictedCategory\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x02\x12\x0f\n\x07\x61pplied\x18\x03 \x01(\x08\"P\n\x12\x42\x61tchSearchRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12+\n\x08searches\x18\x02 \x03(\x0b\x32\x19.vitrine.v1.SearchRequest\"u\n\x11\x42\x61tchSearchResult\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1a.vitrine.v1.SearchResponseH\x00\x12&\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x15.vitrine.v1.ItemErrorH\x00\x42\x08\n\x06result\"E\n\x13\x42\x61tchSearchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.vitrine.v1.BatchSearchResult\"\x90\x02\n\x0bScanRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06vector\x18\x04 \x01(\x0cH\x00\x12!\n\x04\x63rop\x18\x05 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\x16\n\tmin_score\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12\"\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x18\n\x10require_complete\x18\x08 \x01(\x08\x12)\n\x08\x61t_least\x18\t \x03(\x0b\x32\x17.vitrine.v1.LogPositionB\x07\n\x05queryB\x0c\n\n_min_score\"\xe2\x01\n\x0cScanResponse\x12 \n\x07results\x18\x01 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\"\n\x04\x63ost\x18\x06 \x01(\x0b\x32\x14.vitrine.v1.ScanCost\x12\x10\n\x08products\x18\x07 \x01(\x04\"\x95\x03\n\x10RecommendRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12(\n\x07history\x18\x02 \x03(\x0b\x32\x17.vitrine.v1.HistoryItem\x12\x1b\n\x0ehalf_life_days\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x1a\n\rmax_interests\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\x16\n\tpage_size\x18\x05 \x01(\rH\x02\x88\x01\x01\x12\x16\n\tdiversity\x18\x06 \x01(\x02H\x03\x88\x01\x01\x12\"\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x16\n\tmin_score\x18\x08 \x01(\x02H\x04\x88\x01\x01\x12\x18\n\x10require_complete\x18\t \x01(\x08\x12)\n\x08\x61t_least\x18\n \x03(\x0b\x32\x17.vitrine.v1.LogPosition\x12\x0f\n\x07surface\x18\x0b \x01(\tB\x11\n\x0f_half_life_daysB\x10\n\x0e_max_interestsB\x0c\n\n_page_sizeB\x0c\n\n_diversityB\x0c\n\n_min_score\"K\n\x08Interest\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\x12\x1b\n\x13history_product_ids\x18\x03 \x03(\t\"\\\n\x0eRecommendation\x12\x1c\n\x03hit\x18\x01 \x01(\x0b\x32\x0f.vitrine.v1.Hit\x12\x10\n\x08interest\x18\x02 \x01(\r\x12\x1a\n\x12\x62\x65\x63\x61use_product_id\x18\x03 \x01(\t\"\x92\x02\n\x11RecommendResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.Recommendation\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\'\n\tinterests\x18\x06 \x03(\x0b\x32\x14.vitrine.v1.Interest\x12\x1b\n\x13unknown_product_ids\x18\x07 \x03(\t\x12\x0e\n\x06recall\x18\x08 \x01(\x02\"\xf3\x02\n\x16\x43ompleteTheLookRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12!\n\x04\x63rop\x18\x04 \x01(\x0b\x32\x13.vitrine.v1.CropBox\x12\'\n\tcrop_mode\x18\x05 \x01(\x0e\x32\x14.vitrine.v1.CropMode\x12\x14\n\x0cown_category\x18\x06 \x01(\t\x12\x12\n\ncategories\x18\x07 \x03(\t\x12\x19\n\x0cper_category\x18\x08 \x01(\rH\x01\x88\x01\x01\x12\"\n\x06\x66ilter\x18\t \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x18\n\x10require_complete\x18\n \x01(\x08\x12)\n\x08\x61t_least\x18\x0b \x03(\x0b\x32\x17.vitrine.v1.LogPosition\x12\x0f\n\x07surface\x18\x0c \x01(\tB\x07\n\x05queryB\x0f\n\r_per_category\"B\n\x0cLookCategory\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12 \n\x07results\x18\x02 \x03(\x0b\x32\x0f.vitrine.v1.Hit\"\x94\x02\n\x17\x43ompleteTheLookResponse\x12,\n\ncategories\x18\x01 \x03(\x0b\x32\x18.vitrine.v1.LookCategory\x12&\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\x14\n\x0cown_category\x18\x06 \x01(\t\x12\x10\n\x08\x61\x66\x66inity\x18\x07 \x01(\t\x12\'\n\x06region\x18\x08 \x01(\x0b\x32\x17.vitrine.v1.FoundRegion\"\xb5\x01\n\x15\x46indDuplicatesRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x16\n\tmin_score\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\"\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x12.vitrine.v1.Filter\x12\x18\n\x10require_complete\x18\x04 \x01(\x08\x12)\n\x08\x61t_least\x18\x05 \x03(\x0b\x32\x17.vitrine.v1.LogPositionB\x0c\n\n_min_score\"\x85\x02\n\x0f\x44uplicateMember\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\r\n\x05score\x18\x05 \x01(\x02\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12?\n\nattributes\x18\x07 \x03(\x0b\x32+.vitrine.v1.DuplicateMember.AttributesEntry\x1aM\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.vitrine.v1.AttributeValue:\x02\x38\x01\">\n\x0e\x44uplicateGroup\x12,\n\x07members\x18\x01 \x03(\x0b\x32\x1b.vitrine.v1.DuplicateMember\"\xf3\x01\n\x16\x46indDuplicatesResponse\x12*\n\x06groups\x18\x01 \x03(\x0b\x32\x1a.vitrine.v1.DuplicateGroup\x12\x19\n\x11products_compared\x18\x02 \x01(\x04\x12\x16\n\x0eproducts_total\x18\x03 \x01(\x04\x12&\n\x08\x63overage\x18\x04 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12.\n\nindex_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x06 \x01(\t\x12\x10\n\x08query_id\x18\x07 \x01(\t\"L\n\x13SendFeedbackRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12&\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x01(\x0b\x32\x14.vitrine.v1.Feedback\"\x16\n\x14SendFeedbackResponse\"G\n\x18ListRecentQueriesRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\x05\x63ount\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_count\"\xf1\x01\n\x0bRecentQuery\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07surface\x18\x04 \x01(\t\x12\x10\n\x08query_id\x18\x05 \x01(\t\x12\x19\n\x11query_product_ids\x18\x06 \x03(\t\x12 \n\x07results\x18\x07 \x03(\x0b\x32\x0f.vitrine.v1.Hit\x12&\n\x08\x63overage\x18\x08 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12\x12\n\nhandled_ms\x18\t \x01(\x01\"E\n\x19ListRecentQueriesResponse\x12(\n\x07queries\x18\x01 \x03(\x0b\x32\x17.vitrine.v1.RecentQuery\"w\n\x11GetProductRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x14\n\x0cwith_vectors\x18\x03 \x01(\x08\x12)\n\x08\x61t_least\x18\x04 \x03(\x0b\x32\x17.vitrine.v1.LogPosition\":\n\x12GetProductResponse\x12$\n\x07product\x18\x01 \x01(\x0b\x32\x13.vitrine.v1.Product\"4\n\x13GetThumbnailRequest\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04webp\x18\x01 \x01(\x0c\"&\n\x15GetIndexStatusRequest\x12\r\n\x05index\x18\x01 \x01(\t\"\xd9\x01\n\x16GetIndexStatusResponse\x12\r\n\x05index\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x0e\n\x06metric\x18\x03 \x01(\t\x12\x10\n\x08model_id\x18\x04 \x01(\t\x12\x18\n\x10partitions_total\x18\x05 \x01(\r\x12/\n\npartitions\x18\x06 \x03(\x0b\x32\x1b.vitrine.v1.PartitionStatus\x12&\n\x08\x63overage\x18\x07 \x01(\x0b\x32\x14.vitrine.v1.Coverage\x12\x0e\n\x06log_id\x18\x08 \x01(\t*3\n\x08\x43ropMode\x12\x13\n\x0f\x43ROP_MODE_GIVEN\x10\x00\x12\x12\n\x0e\x43ROP_MODE_AUTO\x10\x01*A\n\x0c\x43\x61tegoryMode\x12\x16\n\x12\x43\x41TEGORY_MODE_NONE\x10\x00\x12\x19\n\x15\x43\x41TEGORY_MODE_PREDICT\x10\x01\x32\x8b\x07\n\x0cVisualSearch\x12?\n\x06Search\x12\x19.vitrine.v1.SearchRequest\x1a\x1a.vitrine.v1.SearchResponse\x12N\n\x0b\x42\x61tchSearch\x12\x1e.vitrine.v1.BatchSearchRequest\x1a\x1f.vitrine.v1.BatchSearchResponse\x12;\n\x04Scan\x12\x17.vitrine.v1.ScanRequest\x1a\x18.vitrine.v1.ScanResponse0\x01\x12H\n\tRecommend\x12\x1c.vitrine.v1.RecommendRequest\x1a\x1d.vitrine.v1.RecommendResponse\x12Z\n\x0f\x43ompleteTheLook\x12\".vitrine.v1.CompleteTheLookRequest\x1a#.vitrine.v1.CompleteTheLookResponse\x12Y\n\x0e\x46indDuplicates\x12!.vitrine.v1.FindDuplicatesRequest\x1a\".vitrine.v1.FindDuplicatesResponse0\x01\x12Q\n\x0cSendFeedback\x12\x1f.vitrine.v1.SendFeedbackRequest\x1a .vitrine.v1.SendFeedbackResponse\x12`\n\x11ListRecentQueries\x12$.vitrine.v1.ListRecentQueriesRequest\x1a%.vitrine.v1.ListRecentQueriesResponse\x12K\n\nGetProduct\x12\x1d.vitrine.v1.GetProductRequest\x1a\x1e.vitrine.v1.GetProductResponse\x12Q\n\x0cGetThumbnail\x12\x1f.vitrine.v1.GetThumbnailRequest\x1a .vitrine.v1.GetThumbnailResponse\x12W\n\x0eGetIndexStatus\x12!.vitrine.v1.GetIndexStatusRequest\x1a\".vitrine.v1.GetIndexStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vitrine.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COVERAGE']._serialized_start=181
-  _globals['_COVERAGE']._serialized_end=317
-  _globals['_SEARCHREQUEST']._serialized_start=320
-  _globals['_SEARCHREQUEST']._serialized_end=746
-  _globals['_FACETCOUNT']._serialized_start=748
-  _globals['_FACETCOUNT']._serialized_end=821
-  _globals['_FACET']._serialized_start=824
-  _globals['_FACET']._serialized_end=955
-  _globals['_SEARCHRESPONSE']._serialized_start=958
-  _globals['_SEARCHRESPONSE']._serialized_end=1246
-  _globals['_BATCHSEARCHREQUEST']._serialized_start=1248
-  _globals['_BATCHSEARCHREQUEST']._serialized_end=1328
-  _globals['_BATCHSEARCHRESULT']._serialized_start=1330
-  _globals['_BATCHSEARCHRESULT']._serialized_end=1447
-  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1449
-  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1518
-  _globals['_SCANREQUEST']._serialized_start=1521
-  _globals['_SCANREQUEST']._serialized_end=1793
-  _globals['_SCANRESPONSE']._serialized_start=1796
-  _globals['_SCANRESPONSE']._serialized_end=2022
-  _globals['_GETPRODUCTREQUEST']._serialized_start=2024
-  _globals['_GETPRODUCTREQUEST']._serialized_end=2143
-  _globals['_GETPRODUCTRESPONSE']._serialized_start=2145
-  _globals['_GETPRODUCTRESPONSE']._serialized_end=2203
-  _globals['_GETTHUMBNAILREQUEST']._serialized_start=2205
-  _globals['_GETTHUMBNAILREQUEST']._serialized_end=2257
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=2259
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=2295
-  _globals['_GETINDEXSTATUSREQUEST']._serialized_start=2297
-  _globals['_GETINDEXSTATUSREQUEST']._serialized_end=2335
-  _globals['_GETINDEXSTATUSRESPONSE']._serialized_start=2338
-  _globals['_GETINDEXSTATUSRESPONSE']._serialized_end=2555
-  _globals['_VISUALSEARCH']._serialized_start=2558
-  _globals['_VISUALSEARCH']._serialized_end=3027
+  _globals['_DUPLICATEMEMBER_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_DUPLICATEMEMBER_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_CROPMODE']._serialized_start=6489
+  _globals['_CROPMODE']._serialized_end=6540
+  _globals['_CATEGORYMODE']._serialized_start=6542
+  _globals['_CATEGORYMODE']._serialized_end=6607
+  _globals['_COVERAGE']._serialized_start=208
+  _globals['_COVERAGE']._serialized_end=344
+  _globals['_EXAMPLE']._serialized_start=347
+  _globals['_EXAMPLE']._serialized_end=529
+  _globals['_EXAMPLES']._serialized_start=531
+  _globals['_EXAMPLES']._serialized_end=619
+  _globals['_HISTORYITEM']._serialized_start=621
+  _globals['_HISTORYITEM']._serialized_end=728
+  _globals['_ORDERBY']._serialized_start=730
+  _globals['_ORDERBY']._serialized_end=774
+  _globals['_SEARCHREQUEST']._serialized_start=777
+  _globals['_SEARCHREQUEST']._serialized_end=1575
+  _globals['_FACETCOUNT']._serialized_start=1577
+  _globals['_FACETCOUNT']._serialized_end=1650
+  _globals['_FACET']._serialized_start=1653
+  _globals['_FACET']._serialized_end=1784
+  _globals['_SEARCHRESPONSE']._serialized_start=1787
+  _globals['_SEARCHRESPONSE']._serialized_end=2175
+  _globals['_FOUNDREGION']._serialized_start=2177
+  _globals['_FOUNDREGION']._serialized_end=2277
+  _globals['_PREDICTEDCATEGORY']._serialized_start=2279
+  _globals['_PREDICTEDCATEGORY']._serialized_end=2353
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=2355
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=2435
+  _globals['_BATCHSEARCHRESULT']._serialized_start=2437
+  _globals['_BATCHSEARCHRESULT']._serialized_end=2554
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=2556
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=2625
+  _globals['_SCANREQUEST']._serialized_start=2628
+  _globals['_SCANREQUEST']._serialized_end=2900
+  _globals['_SCANRESPONSE']._serialized_start=2903
+  _globals['_SCANRESPONSE']._serialized_end=3129
+  _globals['_RECOMMENDREQUEST']._serialized_start=3132
+  _globals['_RECOMMENDREQUEST']._serialized_end=3537
+  _globals['_INTEREST']._serialized_start=3539
+  _globals['_INTEREST']._serialized_end=3614
+  _globals['_RECOMMENDATION']._serialized_start=3616
+  _globals['_RECOMMENDATION']._serialized_end=3708
+  _globals['_RECOMMENDRESPONSE']._serialized_start=3711
+  _globals['_RECOMMENDRESPONSE']._serialized_end=3985
+  _globals['_COMPLETETHELOOKREQUEST']._serialized_start=3988
+  _globals['_COMPLETETHELOOKREQUEST']._serialized_end=4359
+  _globals['_LOOKCATEGORY']._serialized_start=4361
+  _globals['_LOOKCATEGORY']._serialized_end=4427
+  _globals['_COMPLETETHELOOKRESPONSE']._serialized_start=4430
+  _globals['_COMPLETETHELOOKRESPONSE']._serialized_end=4706
+  _globals['_FINDDUPLICATESREQUEST']._serialized_start=4709
+  _globals['_FINDDUPLICATESREQUEST']._serialized_end=4890
+  _globals['_DUPLICATEMEMBER']._serialized_start=4893
+  _globals['_DUPLICATEMEMBER']._serialized_end=5154
+  _globals['_DUPLICATEMEMBER_ATTRIBUTESENTRY']._serialized_start=5077
+  _globals['_DUPLICATEMEMBER_ATTRIBUTESENTRY']._serialized_end=5154
+  _globals['_DUPLICATEGROUP']._serialized_start=5156
+  _globals['_DUPLICATEGROUP']._serialized_end=5218
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=5221
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=5464
+  _globals['_SENDFEEDBACKREQUEST']._serialized_start=5466
+  _globals['_SENDFEEDBACKREQUEST']._serialized_end=5542
+  _globals['_SENDFEEDBACKRESPONSE']._serialized_start=5544
+  _globals['_SENDFEEDBACKRESPONSE']._serialized_end=5566
+  _globals['_LISTRECENTQUERIESREQUEST']._serialized_start=5568
+  _globals['_LISTRECENTQUERIESREQUEST']._serialized_end=5639
+  _globals['_RECENTQUERY']._serialized_start=5642
+  _globals['_RECENTQUERY']._serialized_end=5883
+  _globals['_LISTRECENTQUERIESRESPONSE']._serialized_start=5885
+  _globals['_LISTRECENTQUERIESRESPONSE']._serialized_end=5954
+  _globals['_GETPRODUCTREQUEST']._serialized_start=5956
+  _globals['_GETPRODUCTREQUEST']._serialized_end=6075
+  _globals['_GETPRODUCTRESPONSE']._serialized_start=6077
+  _globals['_GETPRODUCTRESPONSE']._serialized_end=6135
+  _globals['_GETTHUMBNAILREQUEST']._serialized_start=6137
+  _globals['_GETTHUMBNAILREQUEST']._serialized_end=6189
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=6191
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=6227
+  _globals['_GETINDEXSTATUSREQUEST']._serialized_start=6229
+  _globals['_GETINDEXSTATUSREQUEST']._serialized_end=6267
+  _globals['_GETINDEXSTATUSRESPONSE']._serialized_start=6270
+  _globals['_GETINDEXSTATUSRESPONSE']._serialized_end=6487
+  _globals['_VISUALSEARCH']._serialized_start=6610
+  _globals['_VISUALSEARCH']._serialized_end=7517
 # @@protoc_insertion_point(module_scope)

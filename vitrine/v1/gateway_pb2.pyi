@@ -8,8 +8,10 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from vitrine.v1 import catalogue_pb2 as _catalogue_pb2
 from vitrine.v1 import embedder_pb2 as _embedder_pb2
+from vitrine.v1 import feedback_pb2 as _feedback_pb2
 from vitrine.v1 import filter_pb2 as _filter_pb2
 from vitrine.v1 import searcher_pb2 as _searcher_pb2
 import builtins as _builtins
@@ -22,6 +24,43 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _CropMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CropModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CropMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CROP_MODE_GIVEN: _CropMode.ValueType  # 0
+    """`crop`, or the whole picture."""
+    CROP_MODE_AUTO: _CropMode.ValueType  # 1
+    """The product that the model finds in it; the whole picture where it finds none. Not with `crop`."""
+
+class CropMode(_CropMode, metaclass=_CropModeEnumTypeWrapper):
+    """Which part of a picture is meant."""
+
+CROP_MODE_GIVEN: CropMode.ValueType  # 0
+"""`crop`, or the whole picture."""
+CROP_MODE_AUTO: CropMode.ValueType  # 1
+"""The product that the model finds in it; the whole picture where it finds none. Not with `crop`."""
+Global___CropMode: _TypeAlias = CropMode  # noqa: Y015
+
+class _CategoryMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CategoryModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CategoryMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CATEGORY_MODE_NONE: _CategoryMode.ValueType  # 0
+    CATEGORY_MODE_PREDICT: _CategoryMode.ValueType  # 1
+    """Only products of the category that the model sees in the picture, where it is sure enough and there are any."""
+
+class CategoryMode(_CategoryMode, metaclass=_CategoryModeEnumTypeWrapper): ...
+
+CATEGORY_MODE_NONE: CategoryMode.ValueType  # 0
+CATEGORY_MODE_PREDICT: CategoryMode.ValueType  # 1
+"""Only products of the category that the model sees in the picture, where it is sure enough and there are any."""
+Global___CategoryMode: _TypeAlias = CategoryMode  # noqa: Y015
 
 @_typing.final
 class Coverage(_message.Message):
@@ -57,6 +96,139 @@ class Coverage(_message.Message):
 Global___Coverage: _TypeAlias = Coverage  # noqa: Y015
 
 @_typing.final
+class Example(_message.Message):
+    """One thing that a shopper likes, or does not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    CROP_FIELD_NUMBER: _builtins.int
+    CROP_MODE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    product_id: _builtins.str
+    vector: _builtins.bytes
+    crop_mode: Global___CropMode.ValueType
+    weight: _builtins.float
+    """Above 0, at most 100. Absent: 1."""
+    @_builtins.property
+    def crop(self) -> _embedder_pb2.CropBox:
+        """Only with `image`."""
+
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+        product_id: _builtins.str = ...,
+        vector: _builtins.bytes = ...,
+        crop: _embedder_pb2.CropBox | None = ...,
+        crop_mode: Global___CropMode.ValueType = ...,
+        weight: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "crop", b"crop", "image", b"image", "item", b"item", "product_id", b"product_id", "vector", b"vector", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "crop", b"crop", "crop_mode", b"crop_mode", "image", b"image", "item", b"item", "product_id", b"product_id", "vector", b"vector", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    _WhichOneofReturnType_item: _TypeAlias = _typing.Literal["image", "product_id", "vector"]  # noqa: Y015
+    _WhichOneofArgType_item: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_item) -> _WhichOneofReturnType_item | None: ...
+
+Global___Example: _TypeAlias = Example  # noqa: Y015
+
+@_typing.final
+class Examples(_message.Message):
+    """More like these, less like those. Products named here are left out of the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIVE_FIELD_NUMBER: _builtins.int
+    NEGATIVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def positive(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
+        """1 to 32, together with `negative` at most 32. Several pictures of one thing are several positive examples."""
+
+    @_builtins.property
+    def negative(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]: ...
+    def __init__(
+        self,
+        *,
+        positive: _abc.Iterable[Global___Example] | None = ...,
+        negative: _abc.Iterable[Global___Example] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["negative", b"negative", "positive", b"positive"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Examples: _TypeAlias = Examples  # noqa: Y015
+
+@_typing.final
+class HistoryItem(_message.Message):
+    """Something that a shopper looked at, or bought."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    weight: _builtins.float
+    """Above 0, at most 100: a purchase may count more than a look. Absent: 1."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Absent: as recent as the most recent one."""
+
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        weight: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "time", b"time", "weight", b"weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "product_id", b"product_id", "time", b"time", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+
+Global___HistoryItem: _TypeAlias = HistoryItem  # noqa: Y015
+
+@_typing.final
+class OrderBy(_message.Message):
+    """By a field instead of by score."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    DESCENDING_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """"attributes.<name>" or "live.<name>": a number. Products without it come last."""
+    descending: _builtins.bool
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        descending: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["descending", b"descending", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderBy: _TypeAlias = OrderBy  # noqa: Y015
+
+@_typing.final
 class SearchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -64,6 +236,7 @@ class SearchRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     VECTOR_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
     CROP_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
@@ -75,6 +248,14 @@ class SearchRequest(_message.Message):
     RECALL_TARGET_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
+    CROP_MODE_FIELD_NUMBER: _builtins.int
+    CATEGORY_MODE_FIELD_NUMBER: _builtins.int
+    CATEGORY_THRESHOLD_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    HISTORY_WEIGHT_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    SURFACE_FIELD_NUMBER: _builtins.int
     index: _builtins.str
     """Empty = the default one."""
     image: _builtins.bytes
@@ -99,6 +280,26 @@ class SearchRequest(_message.Message):
     """Recall to aim at instead of the index's own target: less is faster. 0.5 ≤ recall_target < 1; not with `exact`."""
     explain: _builtins.bool
     """Say in `plans` how each shard was searched and what it cost."""
+    crop_mode: Global___CropMode.ValueType
+    """Only with `image`."""
+    category_mode: Global___CategoryMode.ValueType
+    """Only with `image`."""
+    category_threshold: _builtins.float
+    """With category_mode PREDICT: how sure the model must be, 0 to 1. Absent: 0.5."""
+    history_weight: _builtins.float
+    """0 to 1. Absent: 0.3 where there is a history."""
+    diversity: _builtins.float
+    """0 = the best, however alike; towards 1 = as different from each other as can be (maximal marginal relevance over the
+    best candidates). Not with `page_token` or `order_by`; at most 100 products.
+    """
+    surface: _builtins.str
+    """Where the answer will be shown ("search", "product-page"): up to 64 of a-z, 0-9, - and _. Set: what was answered is
+    kept in the feedback topic, so that what shoppers do with it can be learnt from. Never the picture.
+    """
+    @_builtins.property
+    def examples(self) -> Global___Examples:
+        """The query points to the weighted mean of the positive ones and away from that of the negative ones."""
+
     @_builtins.property
     def crop(self) -> _embedder_pb2.CropBox:
         """Only with `image`. Absent: the whole picture."""
@@ -117,6 +318,17 @@ class SearchRequest(_message.Message):
         At most 16.
         """
 
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryItem]:
+        """What this shopper liked lately bends the answer: the query becomes (1 - history_weight) · query + history_weight ·
+        their taste, the mean of what they liked, where recent things count more. At most 200. What is not in the index
+        any more is passed over.
+        """
+
+    @_builtins.property
+    def order_by(self) -> Global___OrderBy:
+        """The best 1,000 above `min_score`, which must be set, in another order. Not with `page_token`; at most 1,000 products."""
+
     def __init__(
         self,
         *,
@@ -124,6 +336,7 @@ class SearchRequest(_message.Message):
         image: _builtins.bytes = ...,
         product_id: _builtins.str = ...,
         vector: _builtins.bytes = ...,
+        examples: Global___Examples | None = ...,
         crop: _embedder_pb2.CropBox | None = ...,
         page_size: _builtins.int | None = ...,
         min_score: _builtins.float | None = ...,
@@ -135,19 +348,39 @@ class SearchRequest(_message.Message):
         recall_target: _builtins.float | None = ...,
         explain: _builtins.bool = ...,
         facets: _abc.Iterable[_builtins.str] | None = ...,
+        crop_mode: Global___CropMode.ValueType = ...,
+        category_mode: Global___CategoryMode.ValueType = ...,
+        category_threshold: _builtins.float | None = ...,
+        history: _abc.Iterable[Global___HistoryItem] | None = ...,
+        history_weight: _builtins.float | None = ...,
+        diversity: _builtins.float | None = ...,
+        order_by: Global___OrderBy | None = ...,
+        surface: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_page_size", b"_page_size", "_recall_target", b"_recall_target", "crop", b"crop", "filter", b"filter", "image", b"image", "min_score", b"min_score", "page_size", b"page_size", "product_id", b"product_id", "query", b"query", "recall_target", b"recall_target", "vector", b"vector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_category_threshold", b"_category_threshold", "_diversity", b"_diversity", "_history_weight", b"_history_weight", "_min_score", b"_min_score", "_page_size", b"_page_size", "_recall_target", b"_recall_target", "category_threshold", b"category_threshold", "crop", b"crop", "diversity", b"diversity", "examples", b"examples", "filter", b"filter", "history_weight", b"history_weight", "image", b"image", "min_score", b"min_score", "order_by", b"order_by", "page_size", b"page_size", "product_id", b"product_id", "query", b"query", "recall_target", b"recall_target", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_page_size", b"_page_size", "_recall_target", b"_recall_target", "at_least", b"at_least", "crop", b"crop", "exact", b"exact", "explain", b"explain", "facets", b"facets", "filter", b"filter", "image", b"image", "index", b"index", "min_score", b"min_score", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "query", b"query", "recall_target", b"recall_target", "require_complete", b"require_complete", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_category_threshold", b"_category_threshold", "_diversity", b"_diversity", "_history_weight", b"_history_weight", "_min_score", b"_min_score", "_page_size", b"_page_size", "_recall_target", b"_recall_target", "at_least", b"at_least", "category_mode", b"category_mode", "category_threshold", b"category_threshold", "crop", b"crop", "crop_mode", b"crop_mode", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "explain", b"explain", "facets", b"facets", "filter", b"filter", "history", b"history", "history_weight", b"history_weight", "image", b"image", "index", b"index", "min_score", b"min_score", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "query", b"query", "recall_target", b"recall_target", "require_complete", b"require_complete", "surface", b"surface", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__category_threshold: _TypeAlias = _typing.Literal["category_threshold"]  # noqa: Y015
+    _WhichOneofArgType__category_threshold: _TypeAlias = _typing.Literal["_category_threshold", b"_category_threshold"]  # noqa: Y015
+    _WhichOneofReturnType__diversity: _TypeAlias = _typing.Literal["diversity"]  # noqa: Y015
+    _WhichOneofArgType__diversity: _TypeAlias = _typing.Literal["_diversity", b"_diversity"]  # noqa: Y015
+    _WhichOneofReturnType__history_weight: _TypeAlias = _typing.Literal["history_weight"]  # noqa: Y015
+    _WhichOneofArgType__history_weight: _TypeAlias = _typing.Literal["_history_weight", b"_history_weight"]  # noqa: Y015
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
     _WhichOneofReturnType__recall_target: _TypeAlias = _typing.Literal["recall_target"]  # noqa: Y015
     _WhichOneofArgType__recall_target: _TypeAlias = _typing.Literal["_recall_target", b"_recall_target"]  # noqa: Y015
-    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["image", "product_id", "vector"]  # noqa: Y015
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["image", "product_id", "vector", "examples"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__category_threshold) -> _WhichOneofReturnType__category_threshold | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__diversity) -> _WhichOneofReturnType__diversity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__history_weight) -> _WhichOneofReturnType__history_weight | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
     @_typing.overload
@@ -232,6 +465,8 @@ class SearchResponse(_message.Message):
     RECALL_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
     PLANS_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    PREDICTED_CATEGORY_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     query_id: _builtins.str
     """Names this answer in logs."""
@@ -257,6 +492,14 @@ class SearchResponse(_message.Message):
     def plans(self) -> _containers.RepeatedCompositeFieldContainer[_searcher_pb2.ShardPlan]:
         """Only with `explain`."""
 
+    @_builtins.property
+    def region(self) -> Global___FoundRegion:
+        """Only with crop_mode AUTO."""
+
+    @_builtins.property
+    def predicted_category(self) -> Global___PredictedCategory:
+        """Only with category_mode PREDICT."""
+
     def __init__(
         self,
         *,
@@ -269,14 +512,75 @@ class SearchResponse(_message.Message):
         recall: _builtins.float = ...,
         facets: _abc.Iterable[Global___Facet] | None = ...,
         plans: _abc.Iterable[_searcher_pb2.ShardPlan] | None = ...,
+        region: Global___FoundRegion | None = ...,
+        predicted_category: Global___PredictedCategory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "index_time", b"index_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "index_time", b"index_time", "predicted_category", b"predicted_category", "region", b"region"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "facets", b"facets", "index_time", b"index_time", "model_id", b"model_id", "next_page_token", b"next_page_token", "plans", b"plans", "query_id", b"query_id", "recall", b"recall", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "facets", b"facets", "index_time", b"index_time", "model_id", b"model_id", "next_page_token", b"next_page_token", "plans", b"plans", "predicted_category", b"predicted_category", "query_id", b"query_id", "recall", b"recall", "region", b"region", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class FoundRegion(_message.Message):
+    """Where the model found a product in a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CROP_FIELD_NUMBER: _builtins.int
+    NO_PRODUCT_SCORE_FIELD_NUMBER: _builtins.int
+    no_product_score: _builtins.float
+    """How sure the model is that the picture shows no product, 0 to 1. Absent: the model cannot tell."""
+    @_builtins.property
+    def crop(self) -> _embedder_pb2.CropBox:
+        """The part that was searched with. Absent: nothing stands out, so it was the whole picture."""
+
+    def __init__(
+        self,
+        *,
+        crop: _embedder_pb2.CropBox | None = ...,
+        no_product_score: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_no_product_score", b"_no_product_score", "crop", b"crop", "no_product_score", b"no_product_score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_no_product_score", b"_no_product_score", "crop", b"crop", "no_product_score", b"no_product_score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__no_product_score: _TypeAlias = _typing.Literal["no_product_score"]  # noqa: Y015
+    _WhichOneofArgType__no_product_score: _TypeAlias = _typing.Literal["_no_product_score", b"_no_product_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__no_product_score) -> _WhichOneofReturnType__no_product_score | None: ...
+
+Global___FoundRegion: _TypeAlias = FoundRegion  # noqa: Y015
+
+@_typing.final
+class PredictedCategory(_message.Message):
+    """What the model takes the picture for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    confidence: _builtins.float
+    """0 to 1."""
+    applied: _builtins.bool
+    """Whether only products of this category were searched. False: not sure enough, or there are none in it."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+        applied: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "category", b"category", "confidence", b"confidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictedCategory: _TypeAlias = PredictedCategory  # noqa: Y015
 
 @_typing.final
 class BatchSearchRequest(_message.Message):
@@ -453,6 +757,644 @@ class ScanResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScanResponse: _TypeAlias = ScanResponse  # noqa: Y015
+
+@_typing.final
+class RecommendRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    HALF_LIFE_DAYS_FIELD_NUMBER: _builtins.int
+    MAX_INTERESTS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
+    REQUIRE_COMPLETE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    SURFACE_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    half_life_days: _builtins.float
+    """After so many days something counts half. Above 0. Absent: 14."""
+    max_interests: _builtins.int
+    """Interests that may be told apart, 1 to 10. 1: one taste, the mean of everything. Absent: 3."""
+    page_size: _builtins.int
+    """Products wanted, 1 to 100. Absent: 10."""
+    diversity: _builtins.float
+    """As in SearchRequest."""
+    min_score: _builtins.float
+    require_complete: _builtins.bool
+    surface: _builtins.str
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryItem]:
+        """1 to 200; a product that is named twice counts with its weights together. None of them is recommended."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter: ...
+    @_builtins.property
+    def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.LogPosition]: ...
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        history: _abc.Iterable[Global___HistoryItem] | None = ...,
+        half_life_days: _builtins.float | None = ...,
+        max_interests: _builtins.int | None = ...,
+        page_size: _builtins.int | None = ...,
+        diversity: _builtins.float | None = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        min_score: _builtins.float | None = ...,
+        require_complete: _builtins.bool = ...,
+        at_least: _abc.Iterable[_catalogue_pb2.LogPosition] | None = ...,
+        surface: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_diversity", b"_diversity", "_half_life_days", b"_half_life_days", "_max_interests", b"_max_interests", "_min_score", b"_min_score", "_page_size", b"_page_size", "diversity", b"diversity", "filter", b"filter", "half_life_days", b"half_life_days", "max_interests", b"max_interests", "min_score", b"min_score", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_diversity", b"_diversity", "_half_life_days", b"_half_life_days", "_max_interests", b"_max_interests", "_min_score", b"_min_score", "_page_size", b"_page_size", "at_least", b"at_least", "diversity", b"diversity", "filter", b"filter", "half_life_days", b"half_life_days", "history", b"history", "index", b"index", "max_interests", b"max_interests", "min_score", b"min_score", "page_size", b"page_size", "require_complete", b"require_complete", "surface", b"surface"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__diversity: _TypeAlias = _typing.Literal["diversity"]  # noqa: Y015
+    _WhichOneofArgType__diversity: _TypeAlias = _typing.Literal["_diversity", b"_diversity"]  # noqa: Y015
+    _WhichOneofReturnType__half_life_days: _TypeAlias = _typing.Literal["half_life_days"]  # noqa: Y015
+    _WhichOneofArgType__half_life_days: _TypeAlias = _typing.Literal["_half_life_days", b"_half_life_days"]  # noqa: Y015
+    _WhichOneofReturnType__max_interests: _TypeAlias = _typing.Literal["max_interests"]  # noqa: Y015
+    _WhichOneofArgType__max_interests: _TypeAlias = _typing.Literal["_max_interests", b"_max_interests"]  # noqa: Y015
+    _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
+    _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__diversity) -> _WhichOneofReturnType__diversity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__half_life_days) -> _WhichOneofReturnType__half_life_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_interests) -> _WhichOneofReturnType__max_interests | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___RecommendRequest: _TypeAlias = RecommendRequest  # noqa: Y015
+
+@_typing.final
+class Interest(_message.Message):
+    """What part of a history is about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    HISTORY_PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """The product of the history that stands for it (its medoid)."""
+    weight: _builtins.float
+    """Its share of all that the history weighs, 0 to 1."""
+    @_builtins.property
+    def history_product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All products of the history that it is made of, the weightiest first."""
+
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        weight: _builtins.float = ...,
+        history_product_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history_product_ids", b"history_product_ids", "product_id", b"product_id", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Interest: _TypeAlias = Interest  # noqa: Y015
+
+@_typing.final
+class Recommendation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HIT_FIELD_NUMBER: _builtins.int
+    INTEREST_FIELD_NUMBER: _builtins.int
+    BECAUSE_PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    interest: _builtins.int
+    """Index into `interests`."""
+    because_product_id: _builtins.str
+    """The product of the history that is most like it: "because you looked at …"."""
+    @_builtins.property
+    def hit(self) -> _searcher_pb2.Hit: ...
+    def __init__(
+        self,
+        *,
+        hit: _searcher_pb2.Hit | None = ...,
+        interest: _builtins.int = ...,
+        because_product_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hit", b"hit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["because_product_id", b"because_product_id", "hit", b"hit", "interest", b"interest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recommendation: _TypeAlias = Recommendation  # noqa: Y015
+
+@_typing.final
+class RecommendResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    INDEX_TIME_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    INTERESTS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    query_id: _builtins.str
+    recall: _builtins.float
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
+        """Interests take turns by weight; within one, best first."""
+
+    @_builtins.property
+    def coverage(self) -> Global___Coverage: ...
+    @_builtins.property
+    def index_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def interests(self) -> _containers.RepeatedCompositeFieldContainer[Global___Interest]:
+        """The weightiest first."""
+
+    @_builtins.property
+    def unknown_product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Products of the history that are not in the index (any more); they were passed over."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___Recommendation] | None = ...,
+        coverage: Global___Coverage | None = ...,
+        index_time: _timestamp_pb2.Timestamp | None = ...,
+        model_id: _builtins.str = ...,
+        query_id: _builtins.str = ...,
+        interests: _abc.Iterable[Global___Interest] | None = ...,
+        unknown_product_ids: _abc.Iterable[_builtins.str] | None = ...,
+        recall: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "index_time", b"index_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "index_time", b"index_time", "interests", b"interests", "model_id", b"model_id", "query_id", b"query_id", "recall", b"recall", "results", b"results", "unknown_product_ids", b"unknown_product_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
+
+@_typing.final
+class CompleteTheLookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    CROP_FIELD_NUMBER: _builtins.int
+    CROP_MODE_FIELD_NUMBER: _builtins.int
+    OWN_CATEGORY_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    PER_CATEGORY_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    REQUIRE_COMPLETE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    SURFACE_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    image: _builtins.bytes
+    product_id: _builtins.str
+    crop_mode: Global___CropMode.ValueType
+    own_category: _builtins.str
+    """The category of what is asked with, which is not searched. Absent: the product's own, or the one the model sees."""
+    per_category: _builtins.int
+    """Products wanted of each category, 1 to 50. Absent: 4."""
+    require_complete: _builtins.bool
+    surface: _builtins.str
+    @_builtins.property
+    def crop(self) -> _embedder_pb2.CropBox: ...
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 20. Absent: the largest 20 other categories of the catalogue."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter: ...
+    @_builtins.property
+    def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.LogPosition]: ...
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        image: _builtins.bytes = ...,
+        product_id: _builtins.str = ...,
+        crop: _embedder_pb2.CropBox | None = ...,
+        crop_mode: Global___CropMode.ValueType = ...,
+        own_category: _builtins.str = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        per_category: _builtins.int | None = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        require_complete: _builtins.bool = ...,
+        at_least: _abc.Iterable[_catalogue_pb2.LogPosition] | None = ...,
+        surface: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_per_category", b"_per_category", "crop", b"crop", "filter", b"filter", "image", b"image", "per_category", b"per_category", "product_id", b"product_id", "query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_per_category", b"_per_category", "at_least", b"at_least", "categories", b"categories", "crop", b"crop", "crop_mode", b"crop_mode", "filter", b"filter", "image", b"image", "index", b"index", "own_category", b"own_category", "per_category", b"per_category", "product_id", b"product_id", "query", b"query", "require_complete", b"require_complete", "surface", b"surface"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__per_category: _TypeAlias = _typing.Literal["per_category"]  # noqa: Y015
+    _WhichOneofArgType__per_category: _TypeAlias = _typing.Literal["_per_category", b"_per_category"]  # noqa: Y015
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["image", "product_id"]  # noqa: Y015
+    _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__per_category) -> _WhichOneofReturnType__per_category | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
+
+Global___CompleteTheLookRequest: _TypeAlias = CompleteTheLookRequest  # noqa: Y015
+
+@_typing.final
+class LookCategory(_message.Message):
+    """The best of one category."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_searcher_pb2.Hit]:
+        """`score` is the affinity: how well it goes with what is asked with, -1 to 1."""
+
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        results: _abc.Iterable[_searcher_pb2.Hit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookCategory: _TypeAlias = LookCategory  # noqa: Y015
+
+@_typing.final
+class CompleteTheLookResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    INDEX_TIME_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    OWN_CATEGORY_FIELD_NUMBER: _builtins.int
+    AFFINITY_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    query_id: _builtins.str
+    own_category: _builtins.str
+    affinity: _builtins.str
+    """What affinity is: "learned" (vitrine train-affinity), "style" (colour and look of the model's vectors, not what kind
+    of thing it is) or "vector" (the whole vector, of a model that does not tell parts).
+    """
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedCompositeFieldContainer[Global___LookCategory]:
+        """The one with the best first product first; categories without products are left out."""
+
+    @_builtins.property
+    def coverage(self) -> Global___Coverage: ...
+    @_builtins.property
+    def index_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def region(self) -> Global___FoundRegion: ...
+    def __init__(
+        self,
+        *,
+        categories: _abc.Iterable[Global___LookCategory] | None = ...,
+        coverage: Global___Coverage | None = ...,
+        index_time: _timestamp_pb2.Timestamp | None = ...,
+        model_id: _builtins.str = ...,
+        query_id: _builtins.str = ...,
+        own_category: _builtins.str = ...,
+        affinity: _builtins.str = ...,
+        region: Global___FoundRegion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "index_time", b"index_time", "region", b"region"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "categories", b"categories", "coverage", b"coverage", "index_time", b"index_time", "model_id", b"model_id", "own_category", b"own_category", "query_id", b"query_id", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteTheLookResponse: _TypeAlias = CompleteTheLookResponse  # noqa: Y015
+
+@_typing.final
+class FindDuplicatesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    REQUIRE_COMPLETE_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    min_score: _builtins.float
+    """Two products with images that score at least this are near-duplicates. 0.5 to 1. Absent: 0.995."""
+    require_complete: _builtins.bool
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """Only among products that meet it."""
+
+    @_builtins.property
+    def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.LogPosition]: ...
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        min_score: _builtins.float | None = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        require_complete: _builtins.bool = ...,
+        at_least: _abc.Iterable[_catalogue_pb2.LogPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "min_score", b"min_score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "at_least", b"at_least", "filter", b"filter", "index", b"index", "min_score", b"min_score", "require_complete", b"require_complete"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
+    _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
+
+Global___FindDuplicatesRequest: _TypeAlias = FindDuplicatesRequest  # noqa: Y015
+
+@_typing.final
+class DuplicateMember(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _catalogue_pb2.AttributeValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _catalogue_pb2.AttributeValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    image_id: _builtins.str
+    """The image that is most like one of another product of the group, and how like it is."""
+    uri: _builtins.str
+    sha256: _builtins.bytes
+    score: _builtins.float
+    category: _builtins.str
+    @_builtins.property
+    def attributes(self) -> _containers.MessageMap[_builtins.str, _catalogue_pb2.AttributeValue]: ...
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        image_id: _builtins.str = ...,
+        uri: _builtins.str = ...,
+        sha256: _builtins.bytes = ...,
+        score: _builtins.float = ...,
+        category: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _catalogue_pb2.AttributeValue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "category", b"category", "image_id", b"image_id", "product_id", b"product_id", "score", b"score", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DuplicateMember: _TypeAlias = DuplicateMember  # noqa: Y015
+
+@_typing.final
+class DuplicateGroup(_message.Message):
+    """Products joined by near-duplicate images, each to at least one other. By product_id. In a group of more than 1,000
+    the later ones carry product_id, image_id and score only.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___DuplicateMember]: ...
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___DuplicateMember] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DuplicateGroup: _TypeAlias = DuplicateGroup  # noqa: Y015
+
+@_typing.final
+class FindDuplicatesResponse(_message.Message):
+    """Progress while the catalogue is compared, then the groups, the largest first, then one message with everything else;
+    a stream that ends without it was cut short.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    PRODUCTS_COMPARED_FIELD_NUMBER: _builtins.int
+    PRODUCTS_TOTAL_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    INDEX_TIME_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    products_compared: _builtins.int
+    products_total: _builtins.int
+    """Until the last message, an estimate."""
+    model_id: _builtins.str
+    query_id: _builtins.str
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___DuplicateGroup]: ...
+    @_builtins.property
+    def coverage(self) -> Global___Coverage: ...
+    @_builtins.property
+    def index_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[Global___DuplicateGroup] | None = ...,
+        products_compared: _builtins.int = ...,
+        products_total: _builtins.int = ...,
+        coverage: Global___Coverage | None = ...,
+        index_time: _timestamp_pb2.Timestamp | None = ...,
+        model_id: _builtins.str = ...,
+        query_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "index_time", b"index_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "groups", b"groups", "index_time", b"index_time", "model_id", b"model_id", "products_compared", b"products_compared", "products_total", b"products_total", "query_id", b"query_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindDuplicatesResponse: _TypeAlias = FindDuplicatesResponse  # noqa: Y015
+
+@_typing.final
+class SendFeedbackRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    @_builtins.property
+    def feedback(self) -> _feedback_pb2.Feedback:
+        """`time` is set here if absent."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        feedback: _feedback_pb2.Feedback | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendFeedbackRequest: _TypeAlias = SendFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class SendFeedbackResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendFeedbackResponse: _TypeAlias = SendFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class ListRecentQueriesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    count: _builtins.int
+    """1 to 200. Absent: 50."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        count: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "count", b"count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "count", b"count", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+
+Global___ListRecentQueriesRequest: _TypeAlias = ListRecentQueriesRequest  # noqa: Y015
+
+@_typing.final
+class RecentQuery(_message.Message):
+    """What was asked of this gateway, and answered. Never the picture, nor a vector."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SURFACE_FIELD_NUMBER: _builtins.int
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    QUERY_PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    HANDLED_MS_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """"Search", "Recommend" or "CompleteTheLook"."""
+    kind: _builtins.str
+    """"image", "product_id", "vector", "examples" or "history"."""
+    surface: _builtins.str
+    query_id: _builtins.str
+    handled_ms: _builtins.float
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def query_product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_searcher_pb2.Hit]:
+        """Best first, at most 10."""
+
+    @_builtins.property
+    def coverage(self) -> Global___Coverage: ...
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        method: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        surface: _builtins.str = ...,
+        query_id: _builtins.str = ...,
+        query_product_ids: _abc.Iterable[_builtins.str] | None = ...,
+        results: _abc.Iterable[_searcher_pb2.Hit] | None = ...,
+        coverage: Global___Coverage | None = ...,
+        handled_ms: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "handled_ms", b"handled_ms", "kind", b"kind", "method", b"method", "query_id", b"query_id", "query_product_ids", b"query_product_ids", "results", b"results", "surface", b"surface", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecentQuery: _TypeAlias = RecentQuery  # noqa: Y015
+
+@_typing.final
+class ListRecentQueriesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecentQuery]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        queries: _abc.Iterable[Global___RecentQuery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queries", b"queries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecentQueriesResponse: _TypeAlias = ListRecentQueriesResponse  # noqa: Y015
 
 @_typing.final
 class GetProductRequest(_message.Message):

@@ -49,6 +49,31 @@ class VisualSearchStub:
                 request_serializer=vitrine_dot_v1_dot_gateway__pb2.ScanRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_gateway__pb2.ScanResponse.FromString,
                 _registered_method=True)
+        self.Recommend = channel.unary_unary(
+                '/vitrine.v1.VisualSearch/Recommend',
+                request_serializer=vitrine_dot_v1_dot_gateway__pb2.RecommendRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_gateway__pb2.RecommendResponse.FromString,
+                _registered_method=True)
+        self.CompleteTheLook = channel.unary_unary(
+                '/vitrine.v1.VisualSearch/CompleteTheLook',
+                request_serializer=vitrine_dot_v1_dot_gateway__pb2.CompleteTheLookRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_gateway__pb2.CompleteTheLookResponse.FromString,
+                _registered_method=True)
+        self.FindDuplicates = channel.unary_stream(
+                '/vitrine.v1.VisualSearch/FindDuplicates',
+                request_serializer=vitrine_dot_v1_dot_gateway__pb2.FindDuplicatesRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_gateway__pb2.FindDuplicatesResponse.FromString,
+                _registered_method=True)
+        self.SendFeedback = channel.unary_unary(
+                '/vitrine.v1.VisualSearch/SendFeedback',
+                request_serializer=vitrine_dot_v1_dot_gateway__pb2.SendFeedbackRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_gateway__pb2.SendFeedbackResponse.FromString,
+                _registered_method=True)
+        self.ListRecentQueries = channel.unary_unary(
+                '/vitrine.v1.VisualSearch/ListRecentQueries',
+                request_serializer=vitrine_dot_v1_dot_gateway__pb2.ListRecentQueriesRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_gateway__pb2.ListRecentQueriesResponse.FromString,
+                _registered_method=True)
         self.GetProduct = channel.unary_unary(
                 '/vitrine.v1.VisualSearch/GetProduct',
                 request_serializer=vitrine_dot_v1_dot_gateway__pb2.GetProductRequest.SerializeToString,
@@ -93,6 +118,43 @@ class VisualSearchServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Recommend(self, request, context):
+        """What a shopper with this history may like. Errors: as Search; INVALID_ARGUMENT (`history`), NOT_FOUND (`history`:
+        none of it is in the index).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteTheLook(self, request, context):
+        """What goes with a product: the best of other categories. Errors: as Search.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindDuplicates(self, request, context):
+        """Groups of near-duplicate products over the whole catalogue. As costly as a search for every product; one runs at a
+        time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendFeedback(self, request, context):
+        """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRecentQueries(self, request, context):
+        """For people who look after the shop. Errors: INVALID_ARGUMENT (`count`), NOT_FOUND (`index`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetProduct(self, request, context):
         """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
         """
@@ -131,6 +193,31 @@ def add_VisualSearchServicer_to_server(servicer, server):
                     servicer.Scan,
                     request_deserializer=vitrine_dot_v1_dot_gateway__pb2.ScanRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_gateway__pb2.ScanResponse.SerializeToString,
+            ),
+            'Recommend': grpc.unary_unary_rpc_method_handler(
+                    servicer.Recommend,
+                    request_deserializer=vitrine_dot_v1_dot_gateway__pb2.RecommendRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_gateway__pb2.RecommendResponse.SerializeToString,
+            ),
+            'CompleteTheLook': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteTheLook,
+                    request_deserializer=vitrine_dot_v1_dot_gateway__pb2.CompleteTheLookRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_gateway__pb2.CompleteTheLookResponse.SerializeToString,
+            ),
+            'FindDuplicates': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindDuplicates,
+                    request_deserializer=vitrine_dot_v1_dot_gateway__pb2.FindDuplicatesRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_gateway__pb2.FindDuplicatesResponse.SerializeToString,
+            ),
+            'SendFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendFeedback,
+                    request_deserializer=vitrine_dot_v1_dot_gateway__pb2.SendFeedbackRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_gateway__pb2.SendFeedbackResponse.SerializeToString,
+            ),
+            'ListRecentQueries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecentQueries,
+                    request_deserializer=vitrine_dot_v1_dot_gateway__pb2.ListRecentQueriesRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_gateway__pb2.ListRecentQueriesResponse.SerializeToString,
             ),
             'GetProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProduct,
@@ -229,6 +316,141 @@ class VisualSearch:
             '/vitrine.v1.VisualSearch/Scan',
             vitrine_dot_v1_dot_gateway__pb2.ScanRequest.SerializeToString,
             vitrine_dot_v1_dot_gateway__pb2.ScanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Recommend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VisualSearch/Recommend',
+            vitrine_dot_v1_dot_gateway__pb2.RecommendRequest.SerializeToString,
+            vitrine_dot_v1_dot_gateway__pb2.RecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteTheLook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VisualSearch/CompleteTheLook',
+            vitrine_dot_v1_dot_gateway__pb2.CompleteTheLookRequest.SerializeToString,
+            vitrine_dot_v1_dot_gateway__pb2.CompleteTheLookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vitrine.v1.VisualSearch/FindDuplicates',
+            vitrine_dot_v1_dot_gateway__pb2.FindDuplicatesRequest.SerializeToString,
+            vitrine_dot_v1_dot_gateway__pb2.FindDuplicatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VisualSearch/SendFeedback',
+            vitrine_dot_v1_dot_gateway__pb2.SendFeedbackRequest.SerializeToString,
+            vitrine_dot_v1_dot_gateway__pb2.SendFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecentQueries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.v1.VisualSearch/ListRecentQueries',
+            vitrine_dot_v1_dot_gateway__pb2.ListRecentQueriesRequest.SerializeToString,
+            vitrine_dot_v1_dot_gateway__pb2.ListRecentQueriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,20 @@ class VisualSearchStub:
     """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
     may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
     """
+    Recommend: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RecommendRequest, _gateway_pb2.RecommendResponse]
+    """What a shopper with this history may like. Errors: as Search; INVALID_ARGUMENT (`history`), NOT_FOUND (`history`:
+    none of it is in the index).
+    """
+    CompleteTheLook: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CompleteTheLookRequest, _gateway_pb2.CompleteTheLookResponse]
+    """What goes with a product: the best of other categories. Errors: as Search."""
+    FindDuplicates: _grpc.UnaryStreamMultiCallable[_gateway_pb2.FindDuplicatesRequest, _gateway_pb2.FindDuplicatesResponse]
+    """Groups of near-duplicate products over the whole catalogue. As costly as a search for every product; one runs at a
+    time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED, UNAVAILABLE.
+    """
+    SendFeedback: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SendFeedbackRequest, _gateway_pb2.SendFeedbackResponse]
+    """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, UNAVAILABLE."""
+    ListRecentQueries: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRecentQueriesRequest, _gateway_pb2.ListRecentQueriesResponse]
+    """For people who look after the shop. Errors: INVALID_ARGUMENT (`count`), NOT_FOUND (`index`)."""
     GetProduct: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetProductRequest, _gateway_pb2.GetProductResponse]
     """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]
@@ -63,6 +77,20 @@ class VisualSearchAsyncStub(VisualSearchStub):
     """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
     may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
     """
+    Recommend: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RecommendRequest, _gateway_pb2.RecommendResponse]  # type: ignore[assignment]
+    """What a shopper with this history may like. Errors: as Search; INVALID_ARGUMENT (`history`), NOT_FOUND (`history`:
+    none of it is in the index).
+    """
+    CompleteTheLook: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CompleteTheLookRequest, _gateway_pb2.CompleteTheLookResponse]  # type: ignore[assignment]
+    """What goes with a product: the best of other categories. Errors: as Search."""
+    FindDuplicates: _aio.UnaryStreamMultiCallable[_gateway_pb2.FindDuplicatesRequest, _gateway_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
+    """Groups of near-duplicate products over the whole catalogue. As costly as a search for every product; one runs at a
+    time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED, UNAVAILABLE.
+    """
+    SendFeedback: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SendFeedbackRequest, _gateway_pb2.SendFeedbackResponse]  # type: ignore[assignment]
+    """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, UNAVAILABLE."""
+    ListRecentQueries: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListRecentQueriesRequest, _gateway_pb2.ListRecentQueriesResponse]  # type: ignore[assignment]
+    """For people who look after the shop. Errors: INVALID_ARGUMENT (`count`), NOT_FOUND (`index`)."""
     GetProduct: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetProductRequest, _gateway_pb2.GetProductResponse]  # type: ignore[assignment]
     """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]  # type: ignore[assignment]
@@ -99,6 +127,50 @@ class VisualSearchServicer(metaclass=_abc_1.ABCMeta):
         """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
         may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
         """
+
+    @_abc_1.abstractmethod
+    def Recommend(
+        self,
+        request: _gateway_pb2.RecommendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.RecommendResponse, _abc.Awaitable[_gateway_pb2.RecommendResponse]]:
+        """What a shopper with this history may like. Errors: as Search; INVALID_ARGUMENT (`history`), NOT_FOUND (`history`:
+        none of it is in the index).
+        """
+
+    @_abc_1.abstractmethod
+    def CompleteTheLook(
+        self,
+        request: _gateway_pb2.CompleteTheLookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CompleteTheLookResponse, _abc.Awaitable[_gateway_pb2.CompleteTheLookResponse]]:
+        """What goes with a product: the best of other categories. Errors: as Search."""
+
+    @_abc_1.abstractmethod
+    def FindDuplicates(
+        self,
+        request: _gateway_pb2.FindDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.FindDuplicatesResponse], _abc.AsyncIterator[_gateway_pb2.FindDuplicatesResponse]]:
+        """Groups of near-duplicate products over the whole catalogue. As costly as a search for every product; one runs at a
+        time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED, UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def SendFeedback(
+        self,
+        request: _gateway_pb2.SendFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.SendFeedbackResponse, _abc.Awaitable[_gateway_pb2.SendFeedbackResponse]]:
+        """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, UNAVAILABLE."""
+
+    @_abc_1.abstractmethod
+    def ListRecentQueries(
+        self,
+        request: _gateway_pb2.ListRecentQueriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListRecentQueriesResponse, _abc.Awaitable[_gateway_pb2.ListRecentQueriesResponse]]:
+        """For people who look after the shop. Errors: INVALID_ARGUMENT (`count`), NOT_FOUND (`index`)."""
 
     @_abc_1.abstractmethod
     def GetProduct(

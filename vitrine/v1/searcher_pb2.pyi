@@ -53,7 +53,7 @@ class VectorQuery(_message.Message):
     K_FIELD_NUMBER: _builtins.int
     EXACT_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
-    EXCLUDE_PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    EXCLUDE_PRODUCT_IDS_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     RECALL_TARGET_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
@@ -61,6 +61,7 @@ class VectorQuery(_message.Message):
     EXPLAIN_FIELD_NUMBER: _builtins.int
     WHOLE_HITS_FIELD_NUMBER: _builtins.int
     FACET_FIELDS_FIELD_NUMBER: _builtins.int
+    WITH_VECTORS_FIELD_NUMBER: _builtins.int
     vector: _builtins.bytes
     """Little-endian float32, `dim` of them, finite, not all zero."""
     k: _builtins.int
@@ -69,8 +70,6 @@ class VectorQuery(_message.Message):
     """Score every row instead of using the trees."""
     min_score: _builtins.float
     """Products scoring below are left out."""
-    exclude_product_id: _builtins.str
-    """A product never answered (the one that asks). Empty: none."""
     recall_target: _builtins.float
     """Recall to aim at instead of the index's own target. 0.5 ≤ recall_target < 1."""
     skipped: _builtins.int
@@ -79,6 +78,12 @@ class VectorQuery(_message.Message):
     """Say how each shard was searched."""
     whole_hits: _builtins.int
     """Hits beyond these carry product_id, score and `facet_fields` only. 0: all are whole."""
+    with_vectors: _builtins.bool
+    """Answer the vectors of the images found, too."""
+    @_builtins.property
+    def exclude_product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Products never answered (those that ask, or are known already). At most 1,000."""
+
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
         """Only products that meet it."""
@@ -98,7 +103,7 @@ class VectorQuery(_message.Message):
         k: _builtins.int = ...,
         exact: _builtins.bool = ...,
         min_score: _builtins.float | None = ...,
-        exclude_product_id: _builtins.str = ...,
+        exclude_product_ids: _abc.Iterable[_builtins.str] | None = ...,
         filter: _filter_pb2.Filter | None = ...,
         recall_target: _builtins.float | None = ...,
         after: Global___RankedPlace | None = ...,
@@ -106,10 +111,11 @@ class VectorQuery(_message.Message):
         explain: _builtins.bool = ...,
         whole_hits: _builtins.int = ...,
         facet_fields: _abc.Iterable[_builtins.str] | None = ...,
+        with_vectors: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_recall_target", b"_recall_target", "after", b"after", "filter", b"filter", "min_score", b"min_score", "recall_target", b"recall_target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_recall_target", b"_recall_target", "after", b"after", "exact", b"exact", "exclude_product_id", b"exclude_product_id", "explain", b"explain", "facet_fields", b"facet_fields", "filter", b"filter", "k", b"k", "min_score", b"min_score", "recall_target", b"recall_target", "skipped", b"skipped", "vector", b"vector", "whole_hits", b"whole_hits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "_recall_target", b"_recall_target", "after", b"after", "exact", b"exact", "exclude_product_ids", b"exclude_product_ids", "explain", b"explain", "facet_fields", b"facet_fields", "filter", b"filter", "k", b"k", "min_score", b"min_score", "recall_target", b"recall_target", "skipped", b"skipped", "vector", b"vector", "whole_hits", b"whole_hits", "with_vectors", b"with_vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
@@ -282,6 +288,7 @@ class Hits(_message.Message):
     RECALL_FIELD_NUMBER: _builtins.int
     PLANS_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
     recall: _builtins.float
     """Lowest recall measured for what was spent, over the shards searched; 1 = every row was scored."""
     @_builtins.property
@@ -294,6 +301,10 @@ class Hits(_message.Message):
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[_filter_pb2.FieldFacts]:
         """For each field that the query's filter and facets name: what the partitions searched here know of it."""
 
+    @_builtins.property
+    def vectors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Only if the query asks for them: of the image of each hit, little-endian float32."""
+
     def __init__(
         self,
         *,
@@ -301,10 +312,11 @@ class Hits(_message.Message):
         recall: _builtins.float = ...,
         plans: _abc.Iterable[Global___ShardPlan] | None = ...,
         fields: _abc.Iterable[_filter_pb2.FieldFacts] | None = ...,
+        vectors: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "hits", b"hits", "plans", b"plans", "recall", b"recall"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "hits", b"hits", "plans", b"plans", "recall", b"recall", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -698,6 +710,7 @@ class PartitionStatus(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     PROBED_RECALL_FIELD_NUMBER: _builtins.int
     PROBED_QUERIES_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     version: _builtins.int
     next_offset: _builtins.int
@@ -719,6 +732,10 @@ class PartitionStatus(_message.Message):
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[_filter_pb2.FieldFacts]:
         """Fields that a filter can name."""
 
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedCompositeFieldContainer[Global___CategoryCount]:
+        """Those that products have, the largest first; at most 1,000."""
+
     def __init__(
         self,
         *,
@@ -734,14 +751,39 @@ class PartitionStatus(_message.Message):
         fields: _abc.Iterable[_filter_pb2.FieldFacts] | None = ...,
         probed_recall: _builtins.float = ...,
         probed_queries: _builtins.int = ...,
+        categories: _abc.Iterable[Global___CategoryCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["index_time", b"index_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "index_time", b"index_time", "next_live_offset", b"next_live_offset", "next_offset", b"next_offset", "partition", b"partition", "paused", b"paused", "probed_queries", b"probed_queries", "probed_recall", b"probed_recall", "products_live", b"products_live", "rows_live", b"rows_live", "shards", b"shards", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "fields", b"fields", "index_time", b"index_time", "next_live_offset", b"next_live_offset", "next_offset", b"next_offset", "partition", b"partition", "paused", b"paused", "probed_queries", b"probed_queries", "probed_recall", b"probed_recall", "products_live", b"products_live", "rows_live", b"rows_live", "shards", b"shards", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartitionStatus: _TypeAlias = PartitionStatus  # noqa: Y015
+
+@_typing.final
+class CategoryCount(_message.Message):
+    """How many rows (images) of a partition are of a category. Superseded rows are counted until they are compacted away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    rows: _builtins.int
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CategoryCount: _TypeAlias = CategoryCount  # noqa: Y015
 
 @_typing.final
 class SearcherStatusRequest(_message.Message):
@@ -896,3 +938,81 @@ class SearcherScanResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearcherScanResponse: _TypeAlias = SearcherScanResponse  # noqa: Y015
+
+@_typing.final
+class ListProductsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    WITH_VECTORS_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    index: _builtins.str
+    with_vectors: _builtins.bool
+    """Include each image's vector."""
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Empty: all served here."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """Only products that meet it."""
+
+    @_builtins.property
+    def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_catalogue_pb2.LogPosition]:
+        """As in SearcherSearchRequest."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.str = ...,
+        partitions: _abc.Iterable[_builtins.int] | None = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        with_vectors: _builtins.bool = ...,
+        at_least: _abc.Iterable[_catalogue_pb2.LogPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "filter", b"filter", "index", b"index", "partitions", b"partitions", "with_vectors", b"with_vectors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProductsRequest: _TypeAlias = ListProductsRequest  # noqa: Y015
+
+@_typing.final
+class ListProductsResponse(_message.Message):
+    """Products in no order; then one message with everything else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    @_builtins.property
+    def products(self) -> _containers.RepeatedCompositeFieldContainer[Global___Product]: ...
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionAnswer]: ...
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionFailure]: ...
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[_filter_pb2.FieldFacts]: ...
+    def __init__(
+        self,
+        *,
+        products: _abc.Iterable[Global___Product] | None = ...,
+        answers: _abc.Iterable[Global___PartitionAnswer] | None = ...,
+        failures: _abc.Iterable[Global___PartitionFailure] | None = ...,
+        model_id: _builtins.str = ...,
+        fields: _abc.Iterable[_filter_pb2.FieldFacts] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "failures", b"failures", "fields", b"fields", "model_id", b"model_id", "products", b"products"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProductsResponse: _TypeAlias = ListProductsResponse  # noqa: Y015

@@ -44,6 +44,11 @@ class SearcherStub:
                 request_serializer=vitrine_dot_v1_dot_searcher__pb2.SearcherScanRequest.SerializeToString,
                 response_deserializer=vitrine_dot_v1_dot_searcher__pb2.SearcherScanResponse.FromString,
                 _registered_method=True)
+        self.ListProducts = channel.unary_stream(
+                '/vitrine.v1.Searcher/ListProducts',
+                request_serializer=vitrine_dot_v1_dot_searcher__pb2.ListProductsRequest.SerializeToString,
+                response_deserializer=vitrine_dot_v1_dot_searcher__pb2.ListProductsResponse.FromString,
+                _registered_method=True)
         self.GetProducts = channel.unary_unary(
                 '/vitrine.v1.Searcher/GetProducts',
                 request_serializer=vitrine_dot_v1_dot_searcher__pb2.GetProductsRequest.SerializeToString,
@@ -68,6 +73,13 @@ class SearcherServicer:
 
     def Scan(self, request, context):
         """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProducts(self, request, context):
+        """Every live product of some partitions. Errors: as Scan, whose places it shares.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,6 +111,11 @@ def add_SearcherServicer_to_server(servicer, server):
                     servicer.Scan,
                     request_deserializer=vitrine_dot_v1_dot_searcher__pb2.SearcherScanRequest.FromString,
                     response_serializer=vitrine_dot_v1_dot_searcher__pb2.SearcherScanResponse.SerializeToString,
+            ),
+            'ListProducts': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListProducts,
+                    request_deserializer=vitrine_dot_v1_dot_searcher__pb2.ListProductsRequest.FromString,
+                    response_serializer=vitrine_dot_v1_dot_searcher__pb2.ListProductsResponse.SerializeToString,
             ),
             'GetProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProducts,
@@ -165,6 +182,33 @@ class Searcher:
             '/vitrine.v1.Searcher/Scan',
             vitrine_dot_v1_dot_searcher__pb2.SearcherScanRequest.SerializeToString,
             vitrine_dot_v1_dot_searcher__pb2.SearcherScanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProducts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vitrine.v1.Searcher/ListProducts',
+            vitrine_dot_v1_dot_searcher__pb2.ListProductsRequest.SerializeToString,
+            vitrine_dot_v1_dot_searcher__pb2.ListProductsResponse.FromString,
             options,
             channel_credentials,
             insecure,

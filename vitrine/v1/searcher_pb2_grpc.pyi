@@ -35,6 +35,8 @@ class SearcherStub:
     """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED."""
     Scan: _grpc.UnaryStreamMultiCallable[_searcher_pb2.SearcherScanRequest, _searcher_pb2.SearcherScanResponse]
     """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running)."""
+    ListProducts: _grpc.UnaryStreamMultiCallable[_searcher_pb2.ListProductsRequest, _searcher_pb2.ListProductsResponse]
+    """Every live product of some partitions. Errors: as Scan, whose places it shares."""
     GetProducts: _grpc.UnaryUnaryMultiCallable[_searcher_pb2.GetProductsRequest, _searcher_pb2.GetProductsResponse]
     """Errors: INVALID_ARGUMENT (`product_ids`), NOT_FOUND (`index`)."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_searcher_pb2.SearcherStatusRequest, _searcher_pb2.SearcherStatusResponse]
@@ -47,6 +49,8 @@ class SearcherAsyncStub(SearcherStub):
     """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED."""
     Scan: _aio.UnaryStreamMultiCallable[_searcher_pb2.SearcherScanRequest, _searcher_pb2.SearcherScanResponse]  # type: ignore[assignment]
     """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running)."""
+    ListProducts: _aio.UnaryStreamMultiCallable[_searcher_pb2.ListProductsRequest, _searcher_pb2.ListProductsResponse]  # type: ignore[assignment]
+    """Every live product of some partitions. Errors: as Scan, whose places it shares."""
     GetProducts: _aio.UnaryUnaryMultiCallable[_searcher_pb2.GetProductsRequest, _searcher_pb2.GetProductsResponse]  # type: ignore[assignment]
     """Errors: INVALID_ARGUMENT (`product_ids`), NOT_FOUND (`index`)."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_searcher_pb2.SearcherStatusRequest, _searcher_pb2.SearcherStatusResponse]  # type: ignore[assignment]
@@ -68,6 +72,14 @@ class SearcherServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_searcher_pb2.SearcherScanResponse], _abc.AsyncIterator[_searcher_pb2.SearcherScanResponse]]:
         """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running)."""
+
+    @_abc_1.abstractmethod
+    def ListProducts(
+        self,
+        request: _searcher_pb2.ListProductsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_searcher_pb2.ListProductsResponse], _abc.AsyncIterator[_searcher_pb2.ListProductsResponse]]:
+        """Every live product of some partitions. Errors: as Scan, whose places it shares."""
 
     @_abc_1.abstractmethod
     def GetProducts(
