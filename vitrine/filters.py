@@ -94,6 +94,11 @@ class Filter:
         """Whether a condition is on what changes by the minute."""
         return any(condition.field.startswith(LIVE) for _, condition in self.conditions())
 
+    @property
+    def fields(self) -> list[str]:
+        """What its conditions name, each once."""
+        return list(dict.fromkeys(condition.field for _, condition in self.conditions()))
+
     def conditions(self) -> Iterator[tuple[str, Condition]]:
         """Each condition and where it stands: "all_of[0]"."""
         for part, conditions in (("all_of", self.all_of), ("any_of", self.any_of), ("none_of", self.none_of)):

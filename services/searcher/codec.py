@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
-from services.searcher.partition_reader import View
+from services.searcher.partition_reader import View, now_us
 from services.searcher.query import Asked
 from vitrine.attributes import Attributes
-from vitrine.filters import ATTRIBUTES, CATEGORY, LIVE
-from vitrine.shards.masks import all_fields, fields_of
+from vitrine.filters import ATTRIBUTES, CATEGORY, LIVE, Filter
+from vitrine.shards.listing import products_of
+from vitrine.shards.masks import Masks, all_fields, fields_of
 from vitrine.shards.query import Answer, Found, ShardPlan
 from vitrine.shards.records import ProductVersion
 from vitrine.stream.codec import set_attributes, timestamp
@@ -17,6 +19,8 @@ from vitrine.v1 import filter_pb2 as filters
 from vitrine.v1 import searcher_pb2 as pb
 from vitrine.vectors import to_wire
 
+MAX_CATEGORIES: Final = 1_000
+
 
 def add_answer(target: pb.Hits, answer: Answer, asked: Asked, views: Mapping[int, View]) -> None:
     """`views`: what was searched, by partition, in the order in which it was searched."""
@@ -24,6 +28,8 @@ def add_answer(target: pb.Hits, answer: Answer, asked: Asked, views: Mapping[int
     add_hits(target, answer.found[:whole])
     for entry in answer.found[whole:]:
         _add_part(target, entry, asked.facet_fields)
+    if asked.with_vectors:
+        target.vectors.extend(to_wire(entry.vector()) for entry in answer.found)
     target.recall = answer.recall
     if asked.explain:
         for partition, plans in zip(views, answer.plans, strict=True):
@@ -86,6 +92,14 @@ def product_of(version: ProductVersion, live: Attributes, partition: int, with_v
     return product
 
 
+def listed(partition: int, view: View, wanted: Filter | None, with_vectors: bool, masks: Masks) -> Iterator[pb.Product]:
+    """Every product of the partition that meets the filter and has not expired meanwhile."""
+    for version in products_of(view.snapshot, wanted, masks):
+        if not (version.expires_at_us and version.expires_at_us <= now_us()):
+            live = view.snapshot.live_attributes(version.product_id)
+            yield product_of(version, live, partition, with_vectors)
+
+
 def status_of(partition: int, view: View, probed_recall: float, probed_queries: int) -> pb.PartitionStatus:
     status = pb.PartitionStatus(
         partition=partition,
@@ -99,6 +113,10 @@ def status_of(partition: int, view: View, probed_recall: float, probed_queries: 
         fields=_facts(all_fields(view.snapshot)),
         probed_recall=probed_recall,
         probed_queries=probed_queries,
+        categories=(
+            pb.CategoryCount(category=category, rows=rows)
+            for category, rows in view.snapshot.rows_by_category[:MAX_CATEGORIES]
+        ),
     )
     for entry in view.snapshot.shards:
         facts = entry.shard.facts

@@ -12,12 +12,14 @@ from vitrine.filters import Filter, check_field
 from vitrine.filters_codec import filter_from_message
 from vitrine.runtime.errors import InvalidArgument
 from vitrine.shards.query import Query, RankedPlace
+from vitrine.stream.codec import MAX_ID_BYTES
 from vitrine.v1 import searcher_pb2 as pb
 from vitrine.vectors import Vectors, from_wire, rows_from_wire
 
 MAX_QUERIES: Final = 64
 MAX_K: Final = 10_000
 MAX_SKIPPED: Final = 1_000
+MAX_EXCLUDED: Final = 1_000
 MAX_FACET_FIELDS: Final = 16
 LOWEST_RECALL_TARGET: Final = 0.5
 # Of more, reading the answers takes longer than finding them.
@@ -32,12 +34,13 @@ class Asked:
     explain: bool = False
     whole_hits: int = 0
     facet_fields: tuple[str, ...] = ()
+    with_vectors: bool = False
 
     @property
     def fields(self) -> list[str]:
         """The fields that filter and facets name, each once."""
-        conditions = self.query.filter.conditions() if self.query.filter else ()
-        return list(dict.fromkeys([*(condition.field for _, condition in conditions), *self.facet_fields]))
+        named = self.query.filter.fields if self.query.filter else ()
+        return list(dict.fromkeys([*named, *self.facet_fields]))
 
     @property
     def turn(self) -> Turn:
@@ -46,13 +49,8 @@ class Asked:
         if query.exact:
             return Turn.EXACT
         # What comes after a place may have to be looked for deeper and deeper.
-        longer = query.filter or query.recall_target or query.after is not None or self.products > QUICK_K
+        longer = query.filter or query.recall_target or query.after is not None or query.depth > QUICK_K
         return Turn.LONGER if longer else Turn.QUICK
-
-    @property
-    def products(self) -> int:
-        """How many products are ranked for it."""
-        return self.query.k + self.query.skipped
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,12 +61,6 @@ class AskedScan:
     min_score: float
     filter: Filter | None
     exclude: str
-
-    @property
-    def fields(self) -> list[str]:
-        """The fields that the filter names, each once."""
-        conditions = self.filter.conditions() if self.filter else ()
-        return list(dict.fromkeys(condition.field for _, condition in conditions))
 
 
 def checked(messages: Sequence[pb.VectorQuery], dim: int) -> list[Asked]:
@@ -108,12 +100,22 @@ def _checked(message: pb.VectorQuery, vector: Vectors, field: str) -> Asked:
         exact=message.exact,
         recall_target=_recall_target(message, field) if message.HasField("recall_target") else None,
         min_score=_finite(message.min_score, f"{field}.min_score") if message.HasField("min_score") else None,
-        exclude=message.exclude_product_id,
+        exclude=_excluded(message.exclude_product_ids, f"{field}.exclude_product_ids"),
         filter=filter_from_message(message.filter, f"{field}.filter") if message.HasField("filter") else None,
         after=_after(message, field) if message.HasField("after") else None,
         skipped=_skipped(message, field) if message.skipped else 0,
     )
-    return Asked(query, message.explain, message.whole_hits, _facet_fields(message.facet_fields, field))
+    facet_fields = _facet_fields(message.facet_fields, field)
+    return Asked(query, message.explain, message.whole_hits, facet_fields, message.with_vectors)
+
+
+def _excluded(product_ids: Sequence[str], field: str) -> frozenset[str]:
+    if len(product_ids) > MAX_EXCLUDED:
+        raise InvalidArgument(field, f"has {len(product_ids):,}, at most {MAX_EXCLUDED:,} are accepted")
+    for number, product_id in enumerate(product_ids):
+        if not 1 <= len(product_id.encode()) <= MAX_ID_BYTES:
+            raise InvalidArgument(f"{field}[{number}]", f"must have 1 to {MAX_ID_BYTES} bytes")
+    return frozenset(product_ids)
 
 
 def _recall_target(message: pb.VectorQuery, field: str) -> float:

@@ -1,4 +1,4 @@
-"""Exhaustive searches: few at once, and each in steps of a few milliseconds, so that others search in between."""
+"""What looks at every row: few at once, and each in steps of a few milliseconds, so that others search in between."""
 
 from __future__ import annotations
 

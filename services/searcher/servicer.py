@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, get_args
 
 from services.searcher import metrics
-from services.searcher.codec import add_answer, add_hits, answer_of, field_facts, product_of, status_of
+from services.searcher.codec import add_answer, add_hits, answer_of, field_facts, listed, product_of, status_of
 from services.searcher.partition_reader import View, now_us
 from services.searcher.probe import RecallProbe
 from services.searcher.query import Asked, checked, checked_scan
 from services.searcher.scan import PartitionScan, Scans
 from services.searcher.shard_set import ShardSet
 from services.searcher.threads import SearchThreads, Turn
+from vitrine.filters_codec import filter_from_message
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.context import Context, remaining_s
 from vitrine.runtime.errors import InvalidArgument, Unavailable, UnknownIndex
@@ -40,6 +41,9 @@ QUICK_PRODUCTS: Final = 500
 MAX_AT_LEAST: Final = 1_024
 # Each may have 64 KB of attributes.
 MESSAGE_HITS: Final = 256
+# Of a listing. A product may be larger: up to 1.5 MB, with all its vectors.
+MESSAGE_PRODUCTS: Final = 256
+MESSAGE_BYTES: Final = 1 << 20
 _NO_DEADLINE_S: Final = 30.0
 
 # Looked up once: by name it takes longer than counting does.
@@ -87,7 +91,25 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
                 last.cost.rows_scored += scan.rows_scored
                 last.cost.scoring_s += scan.scoring_s
                 metrics.SCANNED_ROWS.inc(scan.rows_scored)
-            last.fields.extend(field_facts(views.values(), asked.fields))
+            last.fields.extend(field_facts(views.values(), asked.filter.fields if asked.filter else ()))
+            yield last
+
+    async def ListProducts(
+        self, request: pb.ListProductsRequest, context: Context
+    ) -> AsyncIterator[pb.ListProductsResponse]:
+        index = self._index(request.index)
+        wanted = filter_from_message(request.filter)
+        with self._scans.admitted():
+            chosen = request.partitions or self._shard_set.partitions
+            partitions, failures = await self._answering(chosen, request.at_least, index, context)
+            last = pb.ListProductsResponse(model_id=index.model_id, failures=failures)
+            views = await self._threads.run(partial(self._views, partitions), Turn.SCAN)
+            for partition, view in views.items():
+                products = listed(partition, view, wanted, request.with_vectors, self._masks)
+                while message := await self._threads.run(partial(_next_products, products), Turn.SCAN):
+                    yield message
+                last.answers.append(answer_of(partition, view))
+            last.fields.extend(field_facts(views.values(), wanted.fields if wanted else ()))
             yield last
 
     async def GetProducts(self, request: pb.GetProductsRequest, context: Context) -> pb.GetProductsResponse:
@@ -137,7 +159,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
 
     def _turn(self, asked: Sequence[Asked], partitions: Iterable[int]) -> Turn:
         """Many quick queries in one call are somebody's bulk; and what has expired may take a while to be taken out."""
-        is_small = len(asked) <= QUICK_QUERIES and sum(query.products for query in asked) <= QUICK_PRODUCTS
+        is_small = len(asked) <= QUICK_QUERIES and sum(query.query.depth for query in asked) <= QUICK_PRODUCTS
         is_quick = is_small and self._shard_set.settled(partitions)
         return max(Turn.QUICK if is_quick else Turn.LONGER, *(query.turn for query in asked))
 
@@ -211,6 +233,17 @@ def _hits_message(found: Sequence[Found]) -> pb.SearcherScanResponse:
     message = pb.SearcherScanResponse()
     add_hits(message, found)
     return message
+
+
+def _next_products(products: Iterator[pb.Product]) -> pb.ListProductsResponse | None:
+    """The next of them in one message; None at the end. Runs in a thread."""
+    message, size_bytes = pb.ListProductsResponse(), 0
+    for product in islice(products, MESSAGE_PRODUCTS):
+        message.products.append(product)
+        size_bytes += product.ByteSize()
+        if size_bytes >= MESSAGE_BYTES:
+            break
+    return message if message.products else None
 
 
 def _count(asked: Sequence[Asked], answers: Sequence[Answer]) -> None:

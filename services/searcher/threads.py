@@ -17,11 +17,15 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 from vitrine.runtime.batching import BatchThreads, Waiting
+from vitrine.runtime.errors import ResourceExhausted
 
 Answer = TypeVar("Answer")
 Work = Callable[[], Any]
 
 
+# More searches wait for a thread: who comes next would get its answer too late. Scans and probes are few already.
+MOST_WAITING: Final = 256
+_RETRY_AFTER_S: Final = 0.5
 # How long a turn gives way to what came later and has the turn before it: nothing waits for ever.
 _GIVES_WAY_S: Final = 0.2
 
@@ -45,9 +49,14 @@ class SearchThreads:
         self._threads = BatchThreads("search", threads, self._take, _run_all)
 
     async def run(self, work: Callable[[], Answer], turn: Turn) -> Answer:
-        """What `work` returns, or raises what it raised. What nobody waits for any more is not begun."""
+        """What `work` returns, or raises what it raised. What nobody waits for any more is not begun.
+
+        Raises ResourceExhausted.
+        """
         if turn is Turn.QUICK:
             return work()
+        if turn <= Turn.EXACT and len(self._waiting) >= MOST_WAITING:
+            raise ResourceExhausted(f"{len(self._waiting)} searches wait for a thread", _RETRY_AFTER_S)
         waiting: Waiting[Work, Any] = Waiting(work, asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiting, (monotonic() + turn * _GIVES_WAY_S, next(self._numbers), waiting))
         self._threads.wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from tests.integration.searching import DIM, Searcher, asking, catalogue, ids, index_of, searcher_of, truth
 from tests.integration.shop import TIMEOUT_S, metric, refused
 from vitrine.shards.records import LiveVersion
+from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import filter_pb2 as filters
 from vitrine.v1 import searcher_pb2 as pb
 from vitrine.v1.catalogue_pb2 import LogPosition
-from vitrine.vectors import unit
+from vitrine.vectors import to_wire, unit
 
 PRODUCTS = catalogue(4_000)
 FRESH = [f"p{number}" for number in range(0, 4_000, 50)]
@@ -37,7 +39,7 @@ def answer(searcher: Searcher, *queries: pb.VectorQuery) -> pb.SearcherSearchRes
 def test_queries_that_want_different_things_are_answered_together(searcher: Searcher) -> None:
     excluded, exact, filtered = answer(
         searcher,
-        asking(VECTOR, 5, exact=True, exclude_product_id=next(iter(TRUTH))),
+        asking(VECTOR, 5, exact=True, exclude_product_ids=[next(iter(TRUTH)), "nobody"]),
         asking(VECTOR, 20, exact=True),
         asking(VECTOR, 20, filter=filters.Filter(all_of=[BLUE])),
     ).hits
@@ -91,6 +93,22 @@ def test_a_field_that_nobody_has_is_said(searcher: Searcher) -> None:
     assert len(hits.hits) == 10
 
 
+def test_vectors_come_with_every_hit_on_request_only(searcher: Searcher) -> None:
+    plain, whole, partly = answer(
+        searcher,
+        asking(VECTOR, 40),
+        asking(VECTOR, 40, with_vectors=True),
+        asking(VECTOR, 40, with_vectors=True, whole_hits=1, facet_fields=["category"]),
+    ).hits
+
+    stored = {version.product_id: version.images[0].vector for version in PRODUCTS}
+    assert not plain.vectors
+    assert whole.vectors == partly.vectors
+    assert {len(vector) for vector in whole.vectors} == {4 * DIM}
+    for product_id, vector in zip(ids(whole), whole.vectors, strict=True):
+        assert vector == to_wire(stored[product_id].astype(np.float16).astype(np.float32))
+
+
 def test_plans_are_explained_on_request_only(searcher: Searcher) -> None:
     plain, exact = answer(searcher, asking(VECTOR), asking(VECTOR, exact=True, explain=True)).hits
 
@@ -136,6 +154,9 @@ WRONG: list[tuple[str, Callable[[pb.VectorQuery], object]]] = [
     ("queries[1].after.score", lambda query: setattr(query.after, "score", float("nan"))),
     ("queries[1].skipped", lambda query: setattr(query, "skipped", 3)),
     ("queries[1].skipped", lambda query: query.MergeFrom(pb.VectorQuery(after=pb.RankedPlace(), skipped=1_001))),
+    ("queries[1].exclude_product_ids", lambda query: query.exclude_product_ids.extend(["p1"] * 1_001)),
+    ("queries[1].exclude_product_ids[1]", lambda query: query.exclude_product_ids.extend(["p1", ""])),
+    ("queries[1].exclude_product_ids[0]", lambda query: query.exclude_product_ids.append("ü" * 129)),
     ("queries[1].facet_fields", lambda query: query.facet_fields.extend(["category"] * 17)),
     ("queries[1].facet_fields[1]", lambda query: query.facet_fields.extend(["category", "colour"])),
     ("queries[1].filter.all_of[0].field", lambda query: query.filter.all_of.add(field="colour", bool=True)),
@@ -213,3 +234,12 @@ def test_status_says_what_shards_promise_and_which_fields_there_are(searcher: Se
     assert fields["attributes.price"] == ["number"]
     assert fields["attributes.sale"] == ["bool"]
     assert fields["live.stock"] == ["number"]
+
+
+def test_status_says_how_many_rows_each_category_has(searcher: Searcher) -> None:
+    status = searcher.stub.GetStatus(pb.SearcherStatusRequest(), timeout=TIMEOUT_S)
+
+    for partition in status.partitions:
+        here = [version for version in PRODUCTS if partition_of(version.product_id, 2) == partition.partition]
+        counted = Counter(version.category for version in here).most_common()
+        assert [(count.category, count.rows) for count in partition.categories] == counted

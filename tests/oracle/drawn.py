@@ -110,7 +110,7 @@ def _queries(draw: st.DrawFn) -> Query:
         recall_target=recall_target,
         # Some of them are scores that tie.
         min_score=draw(st.none() | st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.6])),
-        exclude=draw(st.just("") | names),
+        exclude=draw(st.frozensets(names, max_size=3)),
         filter=draw(st.none() | filters),
         # Of a page asked for before the catalogue changed: more products or fewer than `skipped` may precede it now.
         after=draw(st.none() | st.builds(RankedPlace, st.sampled_from([-0.25, 0.0, 0.25, 0.5, 1.0]), names)),

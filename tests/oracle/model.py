@@ -55,7 +55,7 @@ class Catalogue:
             place = RankedPlace(score, product.product_id)
             too_low = query.min_score is not None and score < query.min_score
             too_early = query.after is not None and _rank(place) <= _rank(query.after)
-            if not too_low and not too_early and product.product_id != query.exclude:
+            if not too_low and not too_early and product.product_id not in query.exclude:
                 places.append(place)
         return sorted(places, key=_rank)[: query.k]
 

@@ -13,12 +13,15 @@ from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from tests.builders import MODEL, NOW, product
 from tests.oracle.model import Catalogue, Product, picture_scores
 from vitrine.attributes import Attributes
 from vitrine.filters import Filter
 from vitrine.shards import search
 from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
+from vitrine.shards.listing import products_of
 from vitrine.shards.masks import Masks
 from vitrine.shards.merge import merged_table
 from vitrine.shards.query import Answer, Method, Query, RankedPlace
@@ -166,6 +169,18 @@ class Shop:
         everything = Query(query.vector, len(products), min_score=min_score)
         seen = [RankedPlace(entry.score, entry.shard.product_id(entry.row)) for entry in found]
         assert sorted(seen) == sorted(self.model.answer(everything, products)), query
+
+    def check_listing(self, wanted: Filter | None) -> None:
+        """A listing holds every matching product once, as it was published last, with all its pictures."""
+        listed = [version for view in self.views() for version in products_of(view, wanted, self.masks)]
+        matching = self.model.matching(wanted, self.now_us)
+        assert sorted(version.product_id for version in listed) == sorted(product.product_id for product in matching)
+        known = {product.product_id: product for product in matching}
+        for version in listed:
+            expected = known[version.product_id]
+            assert (version.category, version.attributes) == (expected.category, expected.attributes)
+            vectors = np.stack([image.vector for image in version.images])
+            assert np.array_equal(vectors.astype(np.float16), expected.vectors.astype(np.float16))
 
     def _check_promised(self, query: Query, seen: Sequence[Seen], everything: Sequence[RankedPlace]) -> None:
         best = {place.product_id: place.score for place in everything}

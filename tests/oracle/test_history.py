@@ -42,7 +42,7 @@ ALWAYS_ASKED = [
         (20, Filter(all_of=(number("attributes.size", gt=1.0, lte=2.5),))),
         (20, Filter(none_of=(is_bool("live.in_stock", False), number("attributes.mixed", gte=1.0)))),
     )
-] + [Query(QUERIES[0], 1, exclude=name) for name in NAMES]
+] + [Query(QUERIES[0], 1, exclude=frozenset({name})) for name in NAMES]
 # At a score that ties.
 ALWAYS_SCANNED = Query(QUERIES[0], 1, min_score=0.25)
 
@@ -125,6 +125,7 @@ class SmallCatalogue(RuleBasedStateMachine):
             self.shop.restart()
         self._check(drawn)
         self.shop.check_scan(drawn[0])
+        self.shop.check_listing(drawn[0].filter)
 
     @rule(query=queries, sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4))
     def turn_pages(self, query: Query, sizes: list[int]) -> None:
@@ -134,6 +135,7 @@ class SmallCatalogue(RuleBasedStateMachine):
     def answers_as_the_model(self) -> None:
         self._check(ALWAYS_ASKED)
         self.shop.check_scan(ALWAYS_SCANNED)
+        self.shop.check_listing(None)
 
     def _check(self, asked: list[Query]) -> None:
         if self.hasty:

@@ -124,7 +124,7 @@ def test_every_answer_is_the_models_while_the_catalogue_changes(street: Street) 
 def test_a_product_finds_the_others(street: Street) -> None:
     for name, asked in street.model.products.items():
         [vector] = unit(asked.vectors.mean(axis=0, keepdims=True))
-        query = Query(vector, 10, exclude=name)
+        query = Query(vector, 10, exclude=frozenset({name}))
 
         hits = street.client.search(product_id=name, k=query.k).hits
 

@@ -21,6 +21,7 @@ finals    candidates of several shards → products in rank order
 search    questions → answers, over several partitions (here callers begin)
 live      what changes by the minute about products, found by product
 lookup    one product in the shards of its partition
+listing   all products of a partition, one after the other
 merge     several shards → one
 halves, weak_cache   float16 → float32; a cache that keeps nothing alive
 

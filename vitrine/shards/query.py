@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from vitrine.filters import Filter
+from vitrine.shards.halves import as_float32
 from vitrine.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from vitrine.shards.snapshot import Snapshot
 
 Method = Literal["tree", "projected", "exact", "none"]
+
+# So many products that are never answered are reckoned with at first, or as many as are wanted: few of a long list are
+# among the best, and where more of them are, the search goes deeper.
+_EXPECTED_EXCLUDED: Final = 16
 
 
 class RankedPlace(NamedTuple):
@@ -31,7 +36,7 @@ class Query:
     exact          score every row
     recall_target  instead of the index's own; None = that
     min_score      products scoring below are left out
-    exclude        a product never answered; empty = none
+    exclude        products never answered
     filter         which products may be answered; None = all
     after          only products ranked strictly after this place, `skipped` of which come before it
     """
@@ -41,10 +46,15 @@ class Query:
     exact: bool = False
     recall_target: float | None = None
     min_score: float | None = None
-    exclude: str = ""
+    exclude: frozenset[str] = frozenset()
     filter: Filter | None = None
     after: RankedPlace | None = None
     skipped: int = 0
+
+    @property
+    def depth(self) -> int:
+        """How many products are ranked for it at first: those wanted, and those that are left out of them."""
+        return self.k + self.skipped + min(len(self.exclude), max(self.k, _EXPECTED_EXCLUDED))
 
 
 class Found(NamedTuple):
@@ -60,6 +70,10 @@ class Found(NamedTuple):
         shard, row, snapshot = self.shard, self.row, self.snapshot
         live = snapshot.live_attributes(shard.product_id(row), shard.key(row)) if snapshot.live_blocks.blocks else {}
         return shard.hit(row, self.score, live)
+
+    def vector(self) -> Vectors:
+        """Of the image that was found: float32, shape (dim,)."""
+        return as_float32(self.shard.table.vectors[self.row])
 
 
 class ShardPlan(NamedTuple):

@@ -21,7 +21,6 @@ import numpy as np
 from vitrine.filters import Filter
 from vitrine.shards.finals import Candidates, best_together, finals_of
 from vitrine.shards.finding import Finding, Search, found_in
-from vitrine.shards.keys import key_of
 from vitrine.shards.masks import Masks, Selected
 from vitrine.shards.metric import Metric
 from vitrine.shards.planning import Task, Way
@@ -33,7 +32,8 @@ from vitrine.vectors import Vectors
 
 # A shard is trusted with its expected share of an answer, and so many standard deviations more.
 _TRUSTED_SIGMAS: Final = 3.0
-# A page that came out short, because what it goes on from has moved down, looks that many times as deep.
+# An answer that came out short, because of what is left out or because what a page goes on from has moved down, is
+# looked for that many times as deep.
 _DEEPER: Final = 4
 # Up to so many times what the deepest page needs at first; beyond that every row is looked at, once.
 _DEEPEST: Final = 4
@@ -148,9 +148,7 @@ _NOT_SEARCHED: Final = Way("none", 0.0)
 
 
 def _task(query: Query) -> Task:
-    # One more, since the excluded product may be among the best.
-    wanted = query.k + query.skipped + bool(query.exclude)
-    return Task(wanted, wanted, query.exact, query.recall_target, filtered=bool(query.filter))
+    return Task(query.depth, query.depth, query.exact, query.recall_target, filtered=bool(query.filter))
 
 
 def _answered(snapshots: Sequence[Snapshot], queries: Sequence[Query], task: Task, masks: Masks) -> list[Answer]:
@@ -166,9 +164,10 @@ def _answered(snapshots: Sequence[Snapshot], queries: Sequence[Query], task: Tas
     for number, (query, entries) in enumerate(zip(queries, finals.by_query(len(queries)), strict=True)):
         ranked = _in_rank_order([asked[place].found(score, row) for score, place, row in entries])[: task.k]
         found = _wanted(ranked, query)
-        if query.after is not None and len(found) < query.k and _can_go_deeper(ranked, query, task):
+        if len(found) < query.k and _can_go_deeper(ranked, query, task):
             deeper = task.asked_for(task.k * _DEEPER)
-            if deeper.k <= _DEEPEST * (_FURTHEST_SKIPPED + query.k):
+            # Without `after` only excluded products are missing, and these are never so many.
+            if query.after is None or deeper.k <= _DEEPEST * (_FURTHEST_SKIPPED + query.k):
                 given += _answered(snapshots, [query], deeper, masks)
             else:
                 found, searches = _after(asked, query, query.after)
@@ -234,8 +233,7 @@ def _wanted(ranked: list[Found], query: Query) -> list[Found]:
     if query.min_score is not None:
         found = [entry for entry in found if entry.score >= query.min_score]
     if query.exclude:
-        key = key_of(query.exclude)
-        found = [entry for entry in found if entry.shard.key(entry.row) != key or _product_id(entry) != query.exclude]
+        found = [entry for entry in found if _product_id(entry) not in query.exclude]
     return found[: query.k]
 
 
@@ -261,7 +259,7 @@ def _after(sources: Sequence[_Source], query: Query, place: RankedPlace) -> tupl
 
 
 def _can_go_deeper(ranked: list[Found], query: Query, task: Task) -> bool:
-    """Whether there may be more than what was looked at, where products have come in before the place to go on from."""
+    """Whether there may be more than what was looked at, where too much of that is not to be answered."""
     good = query.min_score is None or (bool(ranked) and ranked[-1].score >= query.min_score)
     return good and len(ranked) >= task.k
 

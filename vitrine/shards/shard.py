@@ -59,6 +59,7 @@ class Shard:
         self._hit_cells = [self._cells[name] for name in ("product_id", "image_id", "uri", "sha256", "category")]
         self._attributes_of = attributes_reader(table.rows)
         self.kinds = kinds_of(table.rows)
+        self.rows_by_category = _counts(self._columns[self._at["category"]])
         self._keys = table.keys.data
         self.live = LiveRows(table.live) if table.live.num_rows else None
         self.product_starts = product_starts_of(table.keys, self._columns[self._at["product_id"]])
@@ -168,6 +169,12 @@ class Shard:
 
     def _cell(self, name: str, row: int) -> Any:
         return self._cells[name](row)
+
+
+def _counts(column: pa.Array) -> dict[str, int]:
+    """How often each string stands in `column`."""
+    values, counts = pc.value_counts(column).flatten()
+    return dict(zip(values.to_pylist(), counts.to_pylist(), strict=True))
 
 
 def _opened(folder: Path, facts: ShardFacts) -> Shard:

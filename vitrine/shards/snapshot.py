@@ -5,6 +5,7 @@ A snapshot is never edited: a new manifest, or the moment something expires, mak
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -140,6 +141,14 @@ class Snapshot:
     @cached_property
     def products_live(self) -> int:
         return sum(int(np.count_nonzero(entry.live[entry.shard.product_starts[:-1]])) for entry in self.shards)
+
+    @cached_property
+    def rows_by_category(self) -> list[tuple[str, int]]:
+        """Rows of each category, the largest first, then by name. Rows that are dead but not gone yet count too."""
+        counts = Counter[str]()
+        for entry in self.shards:
+            counts.update(entry.shard.rows_by_category)
+        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
     def product(self, product_id: str) -> ProductVersion | None:
         """The product as it is now, or None if it is unknown, withdrawn or expired."""

@@ -8,7 +8,9 @@ from functools import partial
 
 import pytest
 
+from services.searcher import threads as threads_module
 from services.searcher.threads import SearchThreads, Turn
+from vitrine.runtime.errors import ResourceExhausted
 
 
 async def test_quick_work_is_done_at_once_and_other_work_in_a_thread() -> None:
@@ -71,3 +73,20 @@ async def test_a_failure_reaches_who_asked(turn: Turn) -> None:
 
     with pytest.raises(ValueError, match="no"):
         await SearchThreads(1).run(fail, turn)
+
+
+async def test_no_more_searches_wait_for_a_thread_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads_module, "MOST_WAITING", 2)
+    threads, busy = SearchThreads(1), threading.Event()
+    running = asyncio.create_task(threads.run(partial(busy.wait, 10), Turn.LONGER))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(threads.run(int, Turn.EXACT)) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(ResourceExhausted, match="2 searches wait"):
+        await threads.run(int, Turn.EXACT)
+
+    step_of_a_scan = asyncio.create_task(threads.run(int, Turn.SCAN))
+    await asyncio.sleep(0)
+    busy.set()
+    await asyncio.gather(running, *waiting, step_of_a_scan)

@@ -389,7 +389,7 @@ class TestPaging:
         after = RankedPlace(place, "p4")
         rest = [entry.product_id for entry in ranked if (-entry.score, entry.product_id) > (-place, "p4")]
 
-        [answer] = asked.answers(Query(query, 7, after=after, skipped=1, exclude=rest[2]))
+        [answer] = asked.answers(Query(query, 7, after=after, skipped=1, exclude=frozenset({rest[2]})))
 
         assert ids(answer) == (rest[:2] + rest[3:])[:7]
         assert max(noted) <= 4 * (10 + 7)
@@ -420,7 +420,7 @@ class TestWhatIsLeftOut:
     @pytest.mark.parametrize("k", [1, 10, 199, 200])
     def test_the_product_that_asks(self, asked: Asked, k: int) -> None:
         version = asked.catalogue[3]
-        found = asked.ids(Query(version.images[0].vector, k, exclude=version.product_id))
+        found = asked.ids(Query(version.images[0].vector, k, exclude=frozenset({version.product_id})))
 
         everything = asked.ids(Query(version.images[0].vector, ALL))
         assert everything[0] == version.product_id
@@ -429,7 +429,33 @@ class TestWhatIsLeftOut:
     def test_an_unknown_product_that_asks_changes_nothing(self, asked: Asked) -> None:
         query = scattered(np.random.default_rng(7), 1)[0]
 
-        assert asked.ids(Query(query, 10, exclude="nobody")) == asked.ids(Query(query, 10))
+        assert asked.ids(Query(query, 10, exclude=frozenset({"nobody"}))) == asked.ids(Query(query, 10))
+
+    @pytest.mark.parametrize("left_out", [2, 16, 17, 60, 195, 200])
+    @pytest.mark.parametrize("k", [1, 10, 100])
+    def test_many_products_the_best_of_all(self, asked: Asked, left_out: int, k: int) -> None:
+        query = scattered(np.random.default_rng(7), 1)[0]
+        everything = asked.ids(Query(query, ALL))
+
+        found = asked.ids(Query(query, k, exclude=frozenset(everything[:left_out])))
+
+        assert found == everything[left_out : left_out + k]
+
+    def test_many_products_on_every_page(self, asked: Asked) -> None:
+        query = scattered(np.random.default_rng(7), 1)[0]
+        everything = asked.ids(Query(query, ALL))
+        left_out = frozenset(everything[3:90])
+
+        pages = asked.pages(Query(query, 1, exclude=left_out), [10, 1, 30])
+
+        assert pages == [product_id for product_id in everything if product_id not in left_out][:41]
+
+    def test_a_long_list_of_far_products_costs_no_more_than_a_short_one(self, asked: Asked) -> None:
+        query = scattered(np.random.default_rng(7), 1)[0]
+        far = frozenset(asked.ids(Query(query, ALL))[50:])
+
+        assert Query(query, 10, exclude=far).depth == 26
+        assert asked.ids(Query(query, 10, exclude=far)) == asked.ids(Query(query, 10))
 
 
 def test_a_batch_of_all_kinds_is_answered_as_each_of_it_alone(
@@ -441,7 +467,7 @@ def test_a_batch_of_all_kinds_is_answered_as_each_of_it_alone(
         *(Query(query, 10) for query in queries[:4]),
         *(Query(query, 3, filter=wanted) for query in queries[:4]),
         Query(queries[4], 10, exact=True),
-        Query(queries[5], 10, recall_target=0.9, exclude="p0001"),
+        Query(queries[5], 10, recall_target=0.9, exclude=frozenset({"p0001"})),
         *(Query(query, 10, min_score=0.5) for query in queries[6:]),
     ]
 

@@ -47,6 +47,14 @@ def test_an_expired_product_still_hides_its_older_version(tmp_path: Path) -> Non
     assert found(snapshot(older, newer), ONE[0], 9) == []
 
 
+def test_rows_are_counted_by_category_the_largest_first(tmp_path: Path) -> None:
+    first = [product(f"p{number}", VECTORS[:2], category=category) for number, category in enumerate("abbcc")]
+    later = [product(f"q{number}", ONE, category=category) for number, category in enumerate(["c", "", "d"])]
+    view = snapshot(rolled(tmp_path, first), fresh(tmp_path, later), fresh(tmp_path, [], [Tombstone("p1", 9)]))
+
+    assert view.rows_by_category == [("c", 5), ("b", 4), ("a", 2), ("", 1), ("d", 1)]
+
+
 def test_a_snapshot_is_not_changed_by_time(tmp_path: Path) -> None:
     view = snapshot(fresh(tmp_path, [product("p", ONE, expires_at_us=EXPIRY)]))
 
