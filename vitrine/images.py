@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from typing import Final, NamedTuple
 
@@ -89,11 +90,13 @@ def pixels(
 
     Raises BadImage, InvalidArgument (crop).
     """
-    # A crop throws pixels away, so the whole picture is decoded at its full scale.
-    picture = decode(data, None if crop else (width, height))
-    if crop is not None:
-        picture = cropped(picture, crop)
-    return letterboxed(picture, height, width, fill)
+    if crop is None:
+        return letterboxed(decode(data, (width, height)), height, width, fill)
+    # The smaller the part, the larger the scale that it needs; its shorter side decides, however the picture is turned.
+    # Less than a pixel of the largest picture needs no more.
+    share = max(min(crop.validated().right - crop.left, crop.bottom - crop.top), 1 / MAX_PIXELS)
+    whole = decode(data, (math.ceil(width / share), math.ceil(height / share)))
+    return letterboxed(cropped(whole, crop), height, width, fill)
 
 
 def cropped(picture: Image.Image, crop: CropBox) -> Image.Image:
@@ -109,14 +112,29 @@ def letterboxed(
     picture: Image.Image, height: int, width: int, fill: tuple[int, int, int] = WHITE
 ) -> npt.NDArray[np.uint8]:
     """`picture` scaled to fit and centred on `fill`. uint8, shape (height, width, 3)."""
-    size = _fitted(picture.size, (width, height))
+    left, top, right, bottom = _place(picture.size, (width, height))
+    size = (right - left, bottom - top)
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.BILINEAR)
     canvas = np.empty((height, width, 3), dtype=np.uint8)
     canvas[:] = fill
-    top, left = (height - size[1]) // 2, (width - size[0]) // 2
-    canvas[top : top + size[1], left : left + size[0]] = np.asarray(picture)
+    canvas[top:bottom, left:right] = np.asarray(picture)
     return canvas
+
+
+def behind_letterbox(box: CropBox, size: tuple[int, int], height: int, width: int) -> CropBox | None:
+    """A region of what `letterboxed` makes of a picture of `size` (width, height), as one of the picture itself.
+
+    What lies on the fill is cut off; None where all of it does.
+    """
+    left, top, right, bottom = _place(size, (width, height))
+    inside = CropBox(
+        _clipped((box.left * width - left) / (right - left)),
+        _clipped((box.top * height - top) / (bottom - top)),
+        _clipped((box.right * width - left) / (right - left)),
+        _clipped((box.bottom * height - top) / (bottom - top)),
+    )
+    return inside if inside.left < inside.right and inside.top < inside.bottom else None
 
 
 def thumbnail(data: bytes) -> bytes:
@@ -131,6 +149,17 @@ def thumbnail(data: bytes) -> bytes:
 def _fitted(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
     scale = min(target[0] / size[0], target[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _place(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a picture of `size` scaled to fit and centred in `target`; both (width, height)."""
+    width, height = _fitted(size, target)
+    left, top = (target[0] - width) // 2, (target[1] - height) // 2
+    return left, top, left + width, top + height
+
+
+def _clipped(share: float) -> float:
+    return min(max(share, 0.0), 1.0)
 
 
 def _request_reduced_scale(picture: Image.Image, target_px: tuple[int, int]) -> None:

@@ -25,6 +25,8 @@ VARIANTS: Final = (CPU_INT8, GPU_FP16, FP32)
 COSINE_MEAN_MIN: Final = 0.995
 """Variants whose vectors agree less than this, on average, are not interchangeable within one index."""
 
+_SHARES_ERROR_MAX: Final = 1e-3
+
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -197,6 +199,9 @@ def _contradictions(facts: ModelFolder) -> list[str]:
         found.append("outputs: two of them have the same name")
     if facts.parts and sum(part.dim for part in facts.parts) != facts.dim:
         found.append(f"parts: have {sum(part.dim for part in facts.parts)} dimensions together, dim is {facts.dim}")
+    together = sum(part.weight for part in facts.parts)
+    if facts.parts and abs(together - 1) > _SHARES_ERROR_MAX:
+        found.append(f"parts: weigh {together:.3g} together; a weight is a share of the cosine, so it must be 1")
     return found
 
 

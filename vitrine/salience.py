@@ -20,6 +20,15 @@ Tuned, as was keeping one region only, on products of a split `val` put on backg
 
 _ENLARGEMENT: Final = 8
 
+_MARGIN: Final = 0.06
+"""How much of its own side a box is widened by, each way.
+
+Measured on 600 photos of a split `val`, cut out and put on generated backgrounds / on drawn, cluttered rooms. Share of
+the same subcategory and article type among the ten nearest: the whole picture 75.3 and 59.9 / 63.6 and 46.7 %, the box
+86.2 and 72.2 / 68.0 and 53.1 %, widened 87.0 and 72.8 / 69.6 and 54.8 %, the true box 91.2 and 77.4 / 89.3 and 74.7 %.
+Wider ones gain no more than the noise and fit the product worse: mean IoU 0.734, widened 0.770, by 0.15 0.679.
+"""
+
 Cells = npt.NDArray[np.float32]
 
 
@@ -44,6 +53,13 @@ def proposed_box(activation: Cells) -> CropBox | None:
         float((columns[-1] + 1) / width),
         float((rows[-1] + 1) / height),
     )
+
+
+def with_margin(box: CropBox) -> CropBox:
+    """A little more than the box, as far as the picture goes: what it is best to embed."""
+    across, down = _MARGIN * (box.right - box.left), _MARGIN * (box.bottom - box.top)
+    left, top = max(0.0, box.left - across), max(0.0, box.top - down)
+    return CropBox(left, top, min(1.0, box.right + across), min(1.0, box.bottom + down))
 
 
 def _largest_region(activation: Cells, marked: npt.NDArray[np.bool_]) -> Cells:

@@ -15,40 +15,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-import numpy as np
 from prometheus_client import Gauge
 
 from services.embedder import metrics
-from services.embedder.contract import Pixels
+from services.embedder.embed import Embedded, Embedding, Picture
 from services.embedder.model import Model, batch_sizes
-from vitrine import images
-from vitrine.images import CropBox
 from vitrine.runtime.batching import BatchThreads, Waiting
 from vitrine.runtime.errors import InvalidArgument, ResourceExhausted
-from vitrine.vectors import Vectors
 
 INTERACTIVE: Final = "interactive"
 BULK: Final = "bulk"
 
 # Where one shopper has asked, others will soon: batches stay short for this long.
 SHOPPERS_STAY_S: Final = 2.0
-
-# How much the newest batch counts in what decoding an image is expected to take.
-_SMOOTHING: Final = 0.2
-
-
-class Picture(NamedTuple):
-    """Encoded bytes, and the part of the picture that is meant (None: all of it)."""
-
-    data: bytes
-    crop: CropBox | None
-
-
-class Embedded(NamedTuple):
-    """float32, shape (dim,), unit length; float32, shape (labels,)."""
-
-    vector: Vectors
-    scores: Vectors
 
 
 class _Work(NamedTuple):
@@ -86,11 +65,10 @@ class Batcher:
     """Two bounded queues in front of one model that runs in `threads` threads at once."""
 
     def __init__(self, model: Model, threads: int, limits: BatchLimits) -> None:
-        self._model = model
+        self._embedding = Embedding(model)
         self._limits = limits
         self._sizes = batch_sizes(limits.max_batch_images)
         self._model_ms = model.warm(self._sizes)
-        self._decode_ms = 0.0
         self._asked_s = float("-inf")
         self._lanes = {
             INTERACTIVE: _Lane(limits.interactive_images, metrics.QUEUED.labels(INTERACTIVE)),
@@ -130,7 +108,7 @@ class Batcher:
         return await _all_of([entry.answer for entry in waiting])
 
     def _take(self) -> list[Waiting[_Work, Embedded]]:
-        """The next batch: as many as the largest size that is full, so that nothing is padded and none waits."""
+        """The next batch: as many passes as the largest size that is full, so that nothing is padded and none waits."""
         interactive, bulk = self._lanes[INTERACTIVE].waiting, self._lanes[BULK].waiting
         shoppers = time.monotonic() - self._asked_s < SHOPPERS_STAY_S
         lanes = (
@@ -139,12 +117,15 @@ class Batcher:
             else [interactive, bulk]
         )
         limit = self._bulk_size(shoppers) if bulk else self._sizes[-1]
-        size = max((size for size in self._sizes if size <= min(sum(map(len, lanes)), limit)), default=0)
+        wanted = sum(entry.item.picture.passes for lane in lanes for entry in lane)
+        size = max((size for size in self._sizes if size <= min(wanted, limit)), default=0)
         batch: list[Waiting[_Work, Embedded]] = []
-        while len(batch) < size and any(lanes):
+        passes = 0
+        while passes < size and any(lanes):
             entry = next(lane for lane in lanes if lane).popleft()
             if not entry.given_up:
                 batch.append(entry)
+                passes += entry.item.picture.passes
         self._note_busy(_has_bulk(entry.item for entry in batch))
         return batch
 
@@ -155,40 +136,18 @@ class Batcher:
         return max(short, default=1)
 
     def _batch_ms(self, size: int) -> float:
-        return self._model_ms[size] + size * self._decode_ms
+        return self._model_ms[size] + size * self._embedding.decode_ms
 
     def _run(self, work: Sequence[_Work]) -> list[Embedded | Exception]:
         """One batch, in a thread."""
         try:
-            return self._embedded([entry.picture for entry in work])
+            return self._embedding.embedded([entry.picture for entry in work])
         finally:
             self._note_busy(-_has_bulk(work))
 
     def _note_busy(self, batches: int) -> None:
         with self._counting:
             self._bulk_busy += batches
-
-    def _embedded(self, pictures: Sequence[Picture]) -> list[Embedded | Exception]:
-        """Decodes and runs one batch."""
-        started = time.perf_counter()
-        decoded = [self._decoded(picture) for picture in pictures]
-        decode_ms = (time.perf_counter() - started) * 1000 / len(pictures)
-        self._decode_ms += _SMOOTHING * (decode_ms - self._decode_ms)
-        metrics.DECODE_SECONDS.observe(decode_ms / 1000)
-        good = [pixels for pixels in decoded if not isinstance(pixels, InvalidArgument)]
-        if not good:
-            return [error for error in decoded if isinstance(error, InvalidArgument)]
-        metrics.BATCH_IMAGES.observe(len(good))
-        with metrics.BATCH_SECONDS.time():
-            rows = iter(zip(*self._model.run(np.stack(good)), strict=True))
-        return [pixels if isinstance(pixels, InvalidArgument) else Embedded(*next(rows)) for pixels in decoded]
-
-    def _decoded(self, picture: Picture) -> Pixels | InvalidArgument:
-        facts = self._model.facts
-        try:
-            return images.pixels(picture.data, facts.height, facts.width, picture.crop, facts.fill)
-        except InvalidArgument as error:
-            return error
 
 
 def _has_bulk(work: Iterable[_Work]) -> bool:

@@ -12,6 +12,9 @@ BATCH_IMAGES = Histogram(
 )
 BATCH_SECONDS = Histogram("vitrine_embedder_batch_seconds", "Time the model takes for a batch", buckets=SECONDS_BUCKETS)
 DECODE_SECONDS = Histogram("vitrine_embedder_decode_seconds", "Time to decode one image", buckets=SECONDS_BUCKETS)
+LOOKED_FOR = Counter(
+    "vitrine_embedder_products_looked_for", "Pictures in which the product was looked for (crop AUTO)", ["found"]
+)
 PROVIDER = Gauge(
     "vitrine_embedder_provider_info", "1 for the execution provider that is active", ["provider", "variant"]
 )

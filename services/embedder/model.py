@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from services.embedder.contract import Pixels, contract_problems
@@ -22,6 +23,19 @@ _VARIANTS_BY_PROVIDER: Final = {
     "CPUExecutionProvider": (CPU_INT8, FP32),
 }
 _TIMING_RUNS: Final = 3
+
+
+class Seen(NamedTuple):
+    """All that a model says of n pictures. What it does not give is None.
+
+    `activation` float32 (n, rows, columns) in 0..1: the share of a cell that is product; `presence` float32 (n,) in
+    0..1: how likely there is one.
+    """
+
+    vectors: Vectors
+    scores: Vectors
+    activation: npt.NDArray[np.float32] | None
+    presence: npt.NDArray[np.float32] | None
 
 
 class Model:
@@ -60,9 +74,16 @@ class Model:
 
     def run(self, pixels: Pixels) -> tuple[Vectors, Vectors]:
         """Vectors, float32 (n, dim), unit length, and scores, float32 (n, labels), of uint8 (n, height, width, 3)."""
-        outputs = self._session.run(self._outputs, {self.facts.input.name: pixels})
-        scores = outputs[1] if self.facts.labels else np.zeros((len(pixels), 0), np.float32)
-        return outputs[0], scores
+        vectors, *scores = self._session.run(self._outputs, {self.facts.input.name: pixels})
+        return vectors, scores[0] if scores else np.zeros((len(pixels), 0), np.float32)
+
+    def look(self, pixels: Pixels) -> Seen:
+        """As `run`, and where the product is."""
+        outputs = self.facts.outputs
+        names = [*self._outputs, *(name for name in (outputs.activation, outputs.presence) if name)]
+        found = dict(zip(names, self._session.run(names, {self.facts.input.name: pixels}), strict=True))
+        scores = found.get(outputs.scores, np.zeros((len(pixels), 0), np.float32))
+        return Seen(found[outputs.vector], scores, found.get(outputs.activation), found.get(outputs.presence))
 
     def resident(self, pixels: Pixels) -> Callable[[], None]:
         """A call that runs the model on pixels that lie where it runs, say on a GPU, and leaves the answers there."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from services.embedder import metrics
-from services.embedder.batcher import BULK, INTERACTIVE, Batcher, Embedded, Picture
+from services.embedder.batcher import BULK, INTERACTIVE, Batcher
+from services.embedder.embed import Embedded, Picture
 from services.embedder.model import Model
 from vitrine.images import CropBox
 from vitrine.runtime.context import Context
@@ -43,13 +44,14 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServicer):
             labels=facts.labels,
             variant=self._model.variant,
             provider=self._model.provider,
+            parts=[pb.VectorPart(name=part.name, dim=part.dim, weight=part.weight) for part in facts.parts],
         )
 
 
 def _picture(image: pb.ImageInput) -> Picture:
     box = image.crop
     crop = CropBox(box.left, box.top, box.right, box.bottom) if image.HasField("crop") else None
-    return Picture(image.data, crop)
+    return Picture(image.data, crop, image.auto_crop)
 
 
 def _result(number: int, answer: Embedded | BaseException, lane: str) -> pb.EmbedResult:
@@ -59,7 +61,16 @@ def _result(number: int, answer: Embedded | BaseException, lane: str) -> pb.Embe
         return pb.EmbedResult(error=catalogue_pb2.ItemError(code=status_name(answer), message=message))
     if isinstance(answer, BaseException):
         raise answer  # the model itself failed: not this image's fault
-    return pb.EmbedResult(embedding=pb.Embedding(vector=to_wire(answer.vector), category_scores=to_wire(answer.scores)))
+    return pb.EmbedResult(embedding=_embedding(answer))
+
+
+def _embedding(answer: Embedded) -> pb.Embedding:
+    return pb.Embedding(
+        vector=to_wire(answer.vector),
+        category_scores=to_wire(answer.scores),
+        crop=None if answer.crop is None else pb.CropBox(**answer.crop._asdict()),
+        no_product_score=answer.no_product,
+    )
 
 
 def _check(request: pb.EmbedRequest) -> None:

@@ -339,6 +339,27 @@ class TestCrop:
 
         assert picture.size == (1, 1)
 
+    def test_a_small_part_of_a_large_jpeg_is_seen_in_full_detail(self) -> None:
+        data = encoded(drawn(800, 1000), "JPEG", quality=95)
+        part = CropBox(0.2, 0.3, 0.28, 0.36)
+
+        in_full = images.letterboxed(images.cropped(images.decode(data), part), 80, 80)
+
+        assert (images.pixels(data, 80, 80, part) == in_full).all()
+
+    def test_a_large_part_of_a_large_jpeg_looks_as_it_does_at_full_scale(self) -> None:
+        data = encoded(drawn(800, 1000), "JPEG", quality=95)
+        part = CropBox(0.2, 0.3, 0.8, 0.9)
+
+        in_full = images.letterboxed(images.cropped(images.decode(data), part), 80, 80)
+
+        assert difference(Image.fromarray(images.pixels(data, 80, 80, part)), Image.fromarray(in_full)) < 2
+
+    def test_a_part_without_a_pixel_of_its_own_is_still_a_picture(self) -> None:
+        data = encoded(drawn(), "JPEG")
+
+        assert images.pixels(data, 80, 80, CropBox(0, 0, 5e-324, 1)).shape == (80, 80, 3)
+
     def test_a_box_is_measured_on_the_upright_picture(self) -> None:
         upright = images.decode(self.quadrants())
         stored = oriented(upright.transpose(Image.Transpose.ROTATE_90), 6, "PNG")
@@ -369,6 +390,36 @@ class TestCrop:
             CropBox(1, 0, 0, 1).validated("query.crop")
 
         assert caught.value.field == "query.crop"
+
+
+class TestBehindLetterbox:
+    @pytest.mark.parametrize("size", [(300, 400), (400, 300), (200, 200), (90, 700), (30, 20)])
+    @pytest.mark.parametrize(("height", "width"), [(80, 80), (64, 96)])
+    def test_a_region_of_the_input_is_found_in_the_picture(
+        self, size: tuple[int, int], height: int, width: int
+    ) -> None:
+        box = CropBox(0.1, 0.4, 0.5, 0.9)
+        picture = plain((200, 200, 200), size=size)
+        edges = [round(share * side) for share, side in zip(box, size * 2, strict=True)]
+        picture.paste((0, 0, 0), (edges[0], edges[1], edges[2], edges[3]))
+
+        dark = images.letterboxed(picture, height, width).max(axis=2) < 100
+        rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
+        seen = CropBox(columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
+
+        # Within one pixel of the input, which is one of the fitted picture.
+        scale = min(width / size[0], height / size[1])
+        across, down = 1 / (scale * size[0]), 1 / (scale * size[1])
+        found = images.behind_letterbox(seen, size, height, width)
+        assert found is not None
+        assert (found.left, found.right) == pytest.approx((box.left, box.right), abs=across)
+        assert (found.top, found.bottom) == pytest.approx((box.top, box.bottom), abs=down)
+
+    def test_what_lies_on_the_fill_is_cut_off(self) -> None:
+        assert images.behind_letterbox(CropBox(0, 0, 0.5, 1), (40, 80), 80, 80) == (0, 0, 0.5, 1)
+
+    def test_a_region_on_the_fill_alone_is_nowhere_in_the_picture(self) -> None:
+        assert images.behind_letterbox(CropBox(0, 0, 0.2, 1), (40, 80), 80, 80) is None
 
 
 class TestThumbnail:

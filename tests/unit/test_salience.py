@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from vitrine.salience import proposed_box
+from vitrine.images import CropBox
+from vitrine.salience import proposed_box, with_margin
 
 
 def nothing() -> npt.NDArray[np.float32]:
@@ -66,3 +67,12 @@ def test_a_proposed_box_is_an_acceptable_crop() -> None:
         box = proposed_box(random.random((10, 10), dtype=np.float32))
         assert box is not None
         box.validated()
+
+
+def test_a_margin_goes_all_around_and_ends_with_the_picture() -> None:
+    box = with_margin(CropBox(0.4, 0.02, 0.6, 0.52))
+    assert box.left == pytest.approx(1 - box.right)
+    assert 0.35 < box.left < 0.4
+    assert box.top == 0
+    assert 0.52 < box.bottom < 0.6
+    assert with_margin(CropBox(0, 0, 1, 1)) == (0, 0, 1, 1)

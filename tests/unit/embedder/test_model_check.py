@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("onnx")
 
+import numpy as np
 import onnx
 import onnx.parser
 
@@ -81,7 +82,17 @@ def test_a_model_that_keeps_the_contract_has_no_problems(tmp_path: Path) -> None
 
 def test_heads_are_not_needed(tmp_path: Path) -> None:
     assert problems(written(tmp_path, **HEADLESS)) == []
-    assert Model.load(tmp_path, ["CPUExecutionProvider"]).facts.labels == ()
+    model = Model.load(tmp_path, ["CPUExecutionProvider"])
+    assert model.facts.labels == ()
+    seen = model.look(np.zeros((2, 16, 16, 3), np.uint8) + 1)
+    assert (seen.scores.shape, seen.activation, seen.presence) == ((2, 0), None, None)
+
+
+def test_a_model_with_heads_says_where_the_product_is(tmp_path: Path) -> None:
+    seen = Model.load(written(tmp_path), ["CPUExecutionProvider"]).look(np.full((2, 16, 16, 3), 51, np.uint8))
+    assert seen.scores.shape == (2, 3)
+    assert seen.activation == pytest.approx(np.full((2, 16, 16), 0.2))
+    assert seen.presence == pytest.approx(np.full(2, 0.2))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +149,7 @@ def test_a_picture_must_not_depend_on_the_others_in_its_batch(tmp_path: Path) ->
         ),
         ({"outputs": {"vector": "embedding", "scores": "scores"}}, "output embedding: the graph has none of that name"),
         ({"parts": [{"name": "kind", "dim": 2, "weight": 1}]}, "parts: have 2 dimensions together, dim is 3"),
+        ({"parts": [{"name": "kind", "dim": 3, "weight": 0.5}]}, "parts: weigh 0.5 together; a weight is a share of"),
         ({"format_version": 2}, "format_version: input should be 1"),
         ({"dim": "three"}, "dim: input should be a valid integer"),
         ({"variants": {}}, "variants: "),
