@@ -1,4 +1,4 @@
-"""Hits from several places, made into one ranked list."""
+"""Hits from several places, made into one ranked list; and lists made less alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import heapq
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from vitrine.vectors import Vectors
 
 
 class Ranked(Protocol):
@@ -31,3 +36,24 @@ def merged(lists: Sequence[Iterable[Hit]], k: int) -> list[Hit]:
     if len(lists) == 1:
         return list(islice(lists[0], k))
     return list(islice(heapq.merge(*lists, key=rank), k))
+
+
+def diversified(scores: npt.NDArray[np.float32], vectors: Vectors, k: int, diversity: float) -> list[int]:
+    """Places of `k` candidates, or of all there are, in the order in which they are picked.
+
+    Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998) with λ = 1 - diversity: each pick has the highest
+    λ · score - (1 - λ) · its greatest cosine to one picked before. `scores` float32 (n,), best first; `vectors` float32
+    (n, dim), unit length; `diversity` 0 (by score alone) to 1.
+    """
+    picked: list[int] = []
+    nearest = np.zeros(len(scores), np.float32)
+    left = np.ones(len(scores), np.bool_)
+    for _ in range(min(k, len(scores))):
+        gains = (1 - diversity) * scores - diversity * nearest
+        # The first of several as good as each other.
+        place = int(np.argmax(np.where(left, gains, -np.inf)))
+        cosines = vectors @ vectors[place]
+        nearest = np.maximum(nearest, cosines) if picked else cosines
+        left[place] = False
+        picked.append(place)
+    return picked

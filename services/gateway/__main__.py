@@ -7,13 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc.aio
 
+from services.gateway.admission import Admission
+from services.gateway.callers import Callers
 from services.gateway.catalogue import CatalogueServicer
 from services.gateway.coalesce import Limits
 from services.gateway.directory import Directory
 from services.gateway.fanout import Fanout
+from services.gateway.feedback import ShopperFeedback
+from services.gateway.feedback_writer import FeedbackWriter
+from services.gateway.gate import Gate
 from services.gateway.resolve import Resolver
 from services.gateway.servicer import VisualSearchServicer
 from services.gateway.settings import GatewaySettings
+from vitrine.affinity import Learned
 from vitrine.index.pictures import Pictures
 from vitrine.index.store import Store
 from vitrine.runtime import server, settings
@@ -27,11 +33,16 @@ async def build(chosen: GatewaySettings) -> server.Service:
     directory = Directory(store, chosen.index)
     pictures = Pictures(store, chosen.index)
     limits = Limits(chosen.coalesced_queries, chosen.coalesced_calls)
-    fanout = Fanout(chosen.topology, chosen.status_interval_s, limits)
-    resolver = Resolver(internal_channel(chosen.embedder), fanout)
+    fanout = Fanout(chosen.topology, chosen.status_interval_s, limits, chosen.hedge_share)
+    embedder = internal_channel(chosen.embedder)
+    resolver = Resolver(embedder, fanout, chosen.embedding_cache_bytes, chosen.embedding_cache_s)
+    admission = Admission(chosen.in_flight_cost, fanout.give_up_silent)
+    learned = Learned.open(chosen.affinity) if chosen.affinity else None
     log = await asyncio.to_thread(open_log, chosen)
+    writer = FeedbackWriter(log)
+    feedback = ShopperFeedback(writer)
     search = VisualSearchServicer(
-        directory, resolver, fanout, pictures, log.log_id, chosen.default_timeout_s, chosen.scans
+        directory, resolver, fanout, pictures, log.log_id, chosen.default_timeout_s, chosen.scans, feedback, learned
     )
     catalogue = CatalogueServicer(directory, log, pictures, ThreadPoolExecutor(16, thread_name_prefix="pictures"))
 
@@ -49,7 +60,8 @@ async def build(chosen: GatewaySettings) -> server.Service:
         register=register,
         full_names=["vitrine.v1.VisualSearch", "vitrine.v1.Catalogue"],
         not_ready=not_ready,
-        background=[fanout.watch, directory.look],
+        background=[fanout.watch, directory.look, writer.write],
+        interceptors=[Gate(Callers(chosen.caller_limits), admission)],
     )
 
 

@@ -3,119 +3,136 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from time import monotonic
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import grpc
 import grpc.aio
 
 from services.gateway import metrics
-from services.gateway.coalesce import Limits, Part, is_too_large
-from services.gateway.replica import Replica
-from services.gateway.topology import Topology
-from vitrine.runtime.errors import ConfigError, DeadlineExceeded, InvalidArgument, ResourceExhausted
-from vitrine.runtime.logs import logger
+from services.gateway.coalesce import CALL_PRODUCTS, Limits, Part, is_too_large
+from services.gateway.hedge import Hedging, Kind, first_answer
+from services.gateway.own_time import awaiting
+from services.gateway.replica import Failures as Failures
+from services.gateway.replica import Replica, Replicas
+from vitrine.runtime.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from vitrine.v1 import searcher_pb2 as pb
 
 # Taken off the caller's deadline, so that the gateway can still say which partition was late.
 DEADLINE_MARGIN_S: Final = 0.05
-_STATUS_TIMEOUT_S: Final = 1.0
+# More of it where there is more: on a machine that is busy, the way back takes longer.
+_MARGIN: Final = 0.1
+_MOST_MARGIN_S: Final = 0.25
+# Of all calls: those that may be sent to a second searcher when the first is late.
+HEDGE_SHARE: Final = 0.05
 _RETRY_AFTER_S: Final = 1.0
+# How the reasons of failures end.
 _GONE: Final = "unavailable"
-
 _LATE: Final = "deadline_exceeded"
+_BUSY: Final = "resource_exhausted"
+# Statuses that need no searcher to say them.
+_SAID_HERE: Final = ("DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED")
+# A searcher that was given less time than this and did not answer is no worse for it.
+_FAIR_S: Final = 0.1
+_QUICK_QUERIES: Final = 32
 # To the caller of one query, its fields are those of the request.
 _ONLY_QUERY: Final = "queries[0]."
 
 Response = TypeVar("Response", pb.SearcherSearchResponse, pb.GetProductsResponse, Part)
-Failures = list[pb.PartitionFailure]
-# Messages, None at the end of a stream, or what ends the whole scan.
-Arriving = asyncio.Queue[pb.SearcherScanResponse | Exception | None]
+# Sends what is asked for these partitions to a searcher. Raises AioRpcError, DeadlineExceeded.
+Call = Callable[[Replica, Sequence[int]], Awaitable[Response]]
+Streamed = TypeVar("Streamed", pb.SearcherScanResponse, pb.ListProductsResponse)
+# Messages, None at the end of a stream, or what ends all of it.
+Arriving = asyncio.Queue[Streamed | Exception | None]
 
 
-class Fanout:
-    """The searchers of one index."""
+class _Streaming(NamedTuple, Generic[Streamed]):
+    """A call that is answered by a stream of `message`s."""
 
-    def __init__(self, topology_file: Path, status_interval_s: float, limits: Limits) -> None:
-        self._file = topology_file
-        self._topology = Topology.read(topology_file)
-        self._read_ns = topology_file.stat().st_mtime_ns
-        self._interval_s = status_interval_s
+    method: Literal["Scan", "ListProducts"]
+    request: pb.SearcherScanRequest | pb.ListProductsRequest
+    message: type[Streamed]
+    until_s: float
+
+
+class Fanout(Replicas):
+    """Asks the searchers of one index."""
+
+    def __init__(
+        self, topology_file: Path, status_interval_s: float, limits: Limits, hedge_share: float = HEDGE_SHARE
+    ) -> None:
+        super().__init__(topology_file, status_interval_s)
         self._limits = limits
-        self._replicas: dict[str, Replica] = {}
-
-    def statuses(self) -> list[pb.SearcherStatusResponse]:
-        """What the searchers that answer said last."""
-        return [replica.status for replica in self._replicas.values() if replica.status]
-
-    def serving(self) -> set[int]:
-        """Partitions that at least one searcher can answer."""
-        return {partition for replica in self._replicas.values() for partition in replica.serving}
-
-    async def watch(self) -> None:
-        """Reloads the topology when it changes and asks searchers how they are, until cancelled."""
-        while True:
-            self._reload()
-            for address in self._topology.addresses():
-                self._replicas.setdefault(address, Replica(address))
-            await asyncio.gather(*(self._ask_status(replica) for replica in self._replicas.values()))
-            metrics.REPLICAS_UP.set(sum(replica.status is not None for replica in self._replicas.values()))
-            await asyncio.sleep(self._interval_s)
-
-    async def refresh(self) -> None:
-        """Asks every searcher for its status now."""
-        await asyncio.gather(*(self._ask_status(replica) for replica in self._replicas.values()))
+        self._hedging = Hedging(hedge_share)
+        self._calls = 0
 
     async def search_plain(
         self, index: str, query: pb.VectorQuery, partitions: Sequence[int], timeout_s: float
     ) -> tuple[list[Part], Failures]:
         """`query` sent for each of `partitions` to exactly one searcher, with whatever else is on its way there."""
+        until_s = _until_s(timeout_s)
 
         def call(replica: Replica, share: Sequence[int]) -> Awaitable[Part]:
-            return replica.lane(index, share, self._limits).ask(query, timeout_s - DEADLINE_MARGIN_S)
+            return replica.lane(index, share, self._limits).ask(query, until_s - monotonic())
 
-        return await self._ask(partitions, call)
+        return await self._ask(partitions, call, "plain")
 
     async def search(
         self, request: pb.SearcherSearchRequest, partitions: Iterable[int], timeout_s: float
     ) -> tuple[list[pb.SearcherSearchResponse], Failures]:
         """`request` sent for each of `partitions` to exactly one searcher. Answers, and the partitions that failed."""
+        until_s = _until_s(timeout_s)
 
         def call(replica: Replica, share: Sequence[int]) -> Awaitable[pb.SearcherSearchResponse]:
             part = pb.SearcherSearchRequest()
             part.CopyFrom(request)
             part.partitions.extend(share)
-            return replica.stub.Search(part, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S))
+            return replica.stub.Search(part, timeout=_left_s(until_s))
 
-        return await self._ask(partitions, call)
+        return await self._ask(partitions, call, _kind(request))
 
     async def products(
         self, request: pb.GetProductsRequest, homes: Mapping[str, int], timeout_s: float
     ) -> tuple[list[pb.GetProductsResponse], Failures]:
         """The products of `homes`, each asked for where its partition is. `request`: all else that is asked."""
+        until_s = _until_s(timeout_s)
 
         def call(replica: Replica, share: Sequence[int]) -> Awaitable[pb.GetProductsResponse]:
             part = pb.GetProductsRequest()
             part.CopyFrom(request)
             part.product_ids.extend(product_id for product_id, partition in homes.items() if partition in share)
-            return replica.stub.GetProducts(part, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S))
+            return replica.stub.GetProducts(part, timeout=_left_s(until_s))
 
-        return await self._ask(sorted(set(homes.values())), call)
+        return await self._ask(sorted(set(homes.values())), call, None if request.at_least else "products")
 
-    async def scan(
+    def scan(
         self, request: pb.SearcherScanRequest, partitions: Iterable[int], timeout_s: float
     ) -> AsyncGenerator[pb.SearcherScanResponse]:
         """What one searcher of each of `partitions` streams, as it comes. A partition whose stream breaks is a failure.
 
         Raises InvalidArgument, ResourceExhausted as the first searcher does.
         """
-        shares, failures = self._assigned(partitions, frozenset())
+        return self._streamed(_Streaming("Scan", request, pb.SearcherScanResponse, _until_s(timeout_s)), partitions)
+
+    def list_products(
+        self, request: pb.ListProductsRequest, partitions: Iterable[int], timeout_s: float
+    ) -> AsyncGenerator[pb.ListProductsResponse]:
+        """As `scan`."""
+        return self._streamed(
+            _Streaming("ListProducts", request, pb.ListProductsResponse, _until_s(timeout_s)), partitions
+        )
+
+    async def _streamed(self, streaming: _Streaming[Streamed], partitions: Iterable[int]) -> AsyncGenerator[Streamed]:
+        shares, failures = self.assigned(partitions, frozenset())
         if failures:
-            yield pb.SearcherScanResponse(failures=failures)
-        arriving: Arriving = asyncio.Queue(maxsize=2 * len(shares))
+            yield streaming.message(failures=failures)
+        arriving: Arriving[Streamed] = asyncio.Queue(maxsize=2 * len(shares))
         tasks = [
-            asyncio.create_task(self._scanned(replica, share, request, timeout_s, arriving))
+            asyncio.create_task(self._stream_of(replica, share, streaming, arriving))
             for replica, share in shares.items()
         ]
         try:
@@ -133,37 +150,31 @@ class Fanout:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _scanned(
-        self,
-        replica: Replica,
-        share: Sequence[int],
-        request: pb.SearcherScanRequest,
-        timeout_s: float,
-        arriving: Arriving,
+    async def _stream_of(
+        self, replica: Replica, share: Sequence[int], streaming: _Streaming[Streamed], arriving: Arriving[Streamed]
     ) -> None:
-        """Puts what the searchers of `share` stream, then None; or what ends the whole scan."""
+        """Puts what the searchers of `share` stream, then None; or what ends all of it."""
         try:
-            await self._scan_share(replica, share, request, timeout_s, arriving, frozenset())
+            await self._stream_share(replica, share, streaming, arriving, frozenset())
             await arriving.put(None)
         except Exception as error:  # noqa: BLE001  (raised again where the messages are used)
             await arriving.put(error)
 
-    async def _scan_share(
+    async def _stream_share(
         self,
         replica: Replica,
         share: Sequence[int],
-        request: pb.SearcherScanRequest,
-        timeout_s: float,
-        arriving: Arriving,
+        streaming: _Streaming[Streamed],
+        arriving: Arriving[Streamed],
         gone: frozenset[Replica],
     ) -> None:
-        part = pb.SearcherScanRequest()
-        part.CopyFrom(request)
+        part = deepcopy(streaming.request)
         part.partitions.extend(share)
+        call = getattr(replica.stub, streaming.method)(part, timeout=_left_s(streaming.until_s))
         begun = False
         replica.in_flight += 1
         try:
-            async for message in replica.stub.Scan(part, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S)):
+            async for message in call:
                 begun = True
                 await arriving.put(message)
             return
@@ -172,27 +183,30 @@ class Fanout:
                 raise ResourceExhausted("a searcher runs as many scans as it may", _RETRY_AFTER_S) from error
             reason = _reason(error, replica)
         finally:
+            # Whoever asked may go while a message waits to be taken: the searcher must not keep a place for it.
+            call.cancel()
             replica.in_flight -= 1
         if begun or not reason.endswith(_GONE):
             # What has come cannot be taken back: another replica would say it again.
-            await arriving.put(pb.SearcherScanResponse(failures=_failures(share, reason)))
+            await arriving.put(streaming.message(failures=_failures(share, reason)))
             return
         replica.serving = frozenset()
-        others, failures = self._assigned(share, gone | {replica})
+        others, failures = self.assigned(share, gone | {replica})
         if failures:
-            await arriving.put(pb.SearcherScanResponse(failures=_failures((f.partition for f in failures), reason)))
+            await arriving.put(streaming.message(failures=_failures((f.partition for f in failures), reason)))
         for other, rest in others.items():
-            await self._scan_share(other, rest, request, timeout_s, arriving, gone | {replica})
+            await self._stream_share(other, rest, streaming, arriving, gone | {replica})
 
     async def _ask(
-        self, partitions: Iterable[int], call: Callable[[Replica, Sequence[int]], Awaitable[Response]]
+        self, partitions: Iterable[int], call: Call[Response], kind: Kind | None
     ) -> tuple[list[Response], Failures]:
+        """`kind`: of calls that take about as long; None: of no such, they are never sent twice."""
         with metrics.FANOUT_SECONDS.time():
-            answers, failures, gone = await self._round(partitions, call, frozenset())
+            answers, failures, gone = await self._round(partitions, call, kind, frozenset())
             if gone:
                 # These were not there when they were asked: another replica is, perhaps, and no time was lost.
                 lost = [failure.partition for failure in failures if failure.reason.endswith(_GONE)]
-                more, still, _ = await self._round(lost, call, gone)
+                more, still, _ = await self._round(lost, call, kind, gone)
                 answers += more
                 failures = [failure for failure in failures if failure.partition not in lost] + still
         for failure in failures:
@@ -200,14 +214,11 @@ class Fanout:
         return answers, failures
 
     async def _round(
-        self,
-        partitions: Iterable[int],
-        call: Callable[[Replica, Sequence[int]], Awaitable[Response]],
-        without: frozenset[Replica],
+        self, partitions: Iterable[int], call: Call[Response], kind: Kind | None, without: frozenset[Replica]
     ) -> tuple[list[Response], Failures, frozenset[Replica]]:
         """Asks one searcher for each partition. Answers, failures, and the searchers that were not there."""
-        shares, failures = self._assigned(partitions, without)
-        calls = [self._called(replica, share, call) for replica, share in shares.items()]
+        shares, failures = self.assigned(partitions, without)
+        calls = [self._called(replica, share, call, kind) for replica, share in shares.items()]
         # One call needs no task of its own.
         outcomes = [await calls[0]] if len(calls) == 1 else await asyncio.gather(*calls)
         answers, gone = [], set()
@@ -215,67 +226,76 @@ class Fanout:
             if isinstance(outcome, str):
                 failures += [pb.PartitionFailure(partition=partition, reason=outcome) for partition in share]
                 if outcome.endswith(_GONE):
-                    replica.serving = frozenset()
                     gone.add(replica)
             else:
                 answers.append(outcome)
                 failures += outcome.answer.failures if isinstance(outcome, Part) else outcome.failures
         return answers, failures, frozenset(gone)
 
-    def _assigned(
-        self, partitions: Iterable[int], without: frozenset[Replica]
-    ) -> tuple[dict[Replica, list[int]], Failures]:
-        """Each partition with the least busy searcher that serves it, or, if none says so, that should."""
-        shares: dict[Replica, list[int]] = {}
-        failures = []
-        for partition in partitions:
-            configured = [self._replicas[a] for a in self._topology.replicas(partition) if a in self._replicas]
-            others = [replica for replica in configured if replica not in without]
-            candidates = [replica for replica in others if partition in replica.serving] or others
-            if not candidates:
-                reason = "every searcher of it is unavailable" if configured else "no searcher serves it"
-                failures.append(pb.PartitionFailure(partition=partition, reason=reason))
-                continue
-            # A searcher already asked for this query is preferred: one call carries several partitions.
-            chosen = min(candidates, key=lambda replica: (replica not in shares, replica.in_flight))
-            shares.setdefault(chosen, []).append(partition)
-        return shares, failures
-
     async def _called(
-        self,
-        replica: Replica,
-        share: Sequence[int],
-        call: Callable[[Replica, Sequence[int]], Awaitable[Response]],
+        self, replica: Replica, share: Sequence[int], call: Call[Response], kind: Kind | None
     ) -> Response | str:
+        """The answer of `replica` or, if that is late, of another; or why there is none. Raises InvalidArgument."""
+        began_s = monotonic()
+        late_after_s = self._hedging.late_after_s(kind) if kind and len(self._replicas) > 1 else None
+        if late_after_s is None:
+            outcome = await self._once(replica, share, call)
+        else:
+            first, again = self._once(replica, share, call), partial(self._again, replica, share, call)
+            outcome, overtaken = await first_answer(first, again, late_after_s)
+            if overtaken:
+                metrics.HEDGES_WON.inc()
+                replica.standing.failed(monotonic())
+        if kind and not isinstance(outcome, str):
+            self._hedging.answered(kind, monotonic() - began_s)
+        return outcome
+
+    def _again(
+        self, replica: Replica, share: Sequence[int], call: Call[Response]
+    ) -> Coroutine[Any, Any, Response | str] | None:
+        """The same call of another searcher, if there is one and it may be sent."""
+        other = self.another(replica, share)
+        if other is None or not self._hedging.take():
+            return None
+        metrics.HEDGES_SENT.inc()
+        return self._once(other, share, call)
+
+    async def _once(self, replica: Replica, share: Sequence[int], call: Call[Response]) -> Response | str:
         """The answer, or why there is none. A request the searcher finds wrong is the caller's error."""
+        self._calls += 1
+        replica.last_call = self._calls
         replica.in_flight += 1
+        began_s = monotonic()
         try:
-            return await call(replica, share)
+            with awaiting():
+                async with replica.waited_for():
+                    answer = await call(replica, share)
         except grpc.aio.AioRpcError as error:
-            return _reason(error, replica)
+            if error.code().name not in _SAID_HERE:
+                replica.heard()
+            reason = _reason(error, replica)
+        except TimeoutError:
+            reason = f"searcher {replica.address}: {_GONE}"
         except DeadlineExceeded:
-            return f"searcher {replica.address}: {_LATE}"
+            reason = f"searcher {replica.address}: {_LATE}"
+        else:
+            replica.heard()
+            replica.standing.answered()
+            return answer
         finally:
             replica.in_flight -= 1
+        self._judge(replica, reason, monotonic() - began_s)
+        return reason
 
-    async def _ask_status(self, replica: Replica) -> None:
-        try:
-            status = await replica.stub.GetStatus(pb.SearcherStatusRequest(), timeout=_STATUS_TIMEOUT_S)
-        except grpc.aio.AioRpcError:
-            replica.status, replica.serving = None, frozenset()
-            return
-        replica.status = status
-        replica.serving = frozenset(partition.partition for partition in status.partitions)
-
-    def _reload(self) -> None:
-        try:
-            changed_ns = self._file.stat().st_mtime_ns
-            if changed_ns != self._read_ns:
-                self._topology, self._read_ns = Topology.read(self._file), changed_ns
-                for address in set(self._replicas) - set(self._topology.addresses()):
-                    del self._replicas[address]
-        except (OSError, ConfigError) as error:
-            logger().error("topology not reloaded, the old one stays", reason=str(error))
+    def _judge(self, replica: Replica, reason: str, seconds: float) -> None:
+        """What it means for the next calls that a searcher has failed after `seconds`."""
+        if reason.endswith(_BUSY):
+            self._hedging.refused()
+        elif reason.endswith(_GONE):
+            replica.serving = frozenset()
+            replica.standing.failed(monotonic())
+        elif reason.endswith(_LATE) and seconds >= _FAIR_S:
+            replica.standing.failed(monotonic())
 
 
 def _reason(error: grpc.aio.AioRpcError, replica: Replica) -> str:
@@ -293,3 +313,21 @@ def _reason(error: grpc.aio.AioRpcError, replica: Replica) -> str:
 
 def _failures(partitions: Iterable[int], reason: str) -> Failures:
     return [pb.PartitionFailure(partition=partition, reason=reason) for partition in partitions]
+
+
+def _kind(request: pb.SearcherSearchRequest) -> Kind | None:
+    """Searches that take about as long. Who waits for events is not late, and has no kind."""
+    if request.at_least:
+        return None
+    is_quick = len(request.queries) <= _QUICK_QUERIES and not any(query.exact for query in request.queries)
+    return "search" if is_quick and sum(query.k for query in request.queries) <= CALL_PRODUCTS else "large search"
+
+
+def _until_s(timeout_s: float) -> float:
+    """When searchers must have answered a caller that has so many seconds."""
+    return monotonic() + timeout_s - max(DEADLINE_MARGIN_S, min(_MOST_MARGIN_S, timeout_s * _MARGIN))
+
+
+def _left_s(until_s: float) -> float:
+    # A timeout of nothing is refused by gRPC in words of its own.
+    return max(0.001, until_s - monotonic())

@@ -36,6 +36,16 @@ def check_known(
         _check_condition(condition, kinds.get(condition.field, set()), f"filter.{where}")
 
 
+def check_number(name: str, facts: Iterable[filter_pb2.FieldFacts], coverage: pb.Coverage) -> None:
+    """Raises InvalidArgument where products are to be ordered by a field that none has, or none as a number."""
+    if coverage.failures or not coverage.rows_searched:
+        return
+    kinds = {kind for fact in facts if fact.field == name for kind in fact.kinds}
+    if "number" not in kinds:
+        reason = f'"{name}" is no number' if kinds else f'no product has "{name}"'
+        raise InvalidArgument("order_by.field", reason)
+
+
 def _check_condition(condition: Condition, kinds: set[str], field: str) -> None:
     if not kinds:
         raise InvalidArgument(f"{field}.field", f'no product has "{condition.field}"')

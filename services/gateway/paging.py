@@ -2,7 +2,7 @@
 
 base64url of: version, the query's key, how many products are answered, the last one's score and id, the query's vector
 where it was no vector that was asked with (an embedder need not give a picture the same last bits twice, and a product
-may change between two pages), and a checksum, which tells a damaged token from another query's.
+may change between two pages), the category predicted, and a checksum, which tells a damaged token from another query's.
 """
 
 from __future__ import annotations
@@ -22,42 +22,51 @@ MAX_PAGED: Final = 1_000
 KEY_BYTES: Final = 16
 
 _FIELD: Final = "page_token"
-_VERSION: Final = 1
-_HEAD: Final = struct.Struct(f"<B{KEY_BYTES}sHfI")
+_VERSION: Final = 2
+_HEAD: Final = struct.Struct(f"<B{KEY_BYTES}sHfIH")
 _CHECKSUM_BYTES: Final = 8
 
 
 class Place(NamedTuple):
     """Where a page ended: after `product_id`, which scored `score` and was the last of `skipped` products.
 
-    `vector`: little-endian float32 of a query that was no vector; else empty.
+    `vector`: little-endian float32 of a query that was no vector; else empty. `category`: predicted, and all that is
+    searched; empty: not.
     """
 
     skipped: int
     score: float
     product_id: str
     vector: bytes
+    category: str = ""
 
 
 def token_of(place: Place, key: bytes) -> str:
     """The token of a page that ended at `place`; `key` names the query."""
-    head = _HEAD.pack(_VERSION, key, place.skipped, place.score, len(place.vector))
-    body = head + place.vector + place.product_id.encode()
+    category = place.category.encode()
+    head = _HEAD.pack(_VERSION, key, place.skipped, place.score, len(place.vector), len(category))
+    body = head + place.vector + category + place.product_id.encode()
     return base64.urlsafe_b64encode(body + xxhash.xxh3_64_digest(body)).rstrip(b"=").decode()
 
 
 def place_of(token: str, key: bytes) -> Place:
     """Where the page ended that `token` came with. Raises InvalidArgument: damaged, or another query's than `key`'s."""
     body = _intact(token)
-    version, owner, skipped, score, vector_bytes = _HEAD.unpack_from(body)
+    version, owner, skipped, score, vector_bytes, category_bytes = _HEAD.unpack_from(body)
     if version != _VERSION:
         raise InvalidArgument(_FIELD, f"is of version {version}, which is not known here")
     if owner != key:
         raise InvalidArgument(_FIELD, "belongs to another query; only page_size and facets may differ between pages")
-    vector, product_id = body[_HEAD.size :][:vector_bytes], body[_HEAD.size + vector_bytes :]
-    if not 0 < skipped < MAX_PAGED or not math.isfinite(score) or len(vector) != vector_bytes:
+    rest = body[_HEAD.size :]
+    vector, category = rest[:vector_bytes], rest[vector_bytes:][:category_bytes]
+    if (
+        not 0 < skipped < MAX_PAGED
+        or not math.isfinite(score)
+        or len(vector + category) != vector_bytes + category_bytes
+    ):
         raise InvalidArgument(_FIELD, "is damaged")
-    return Place(skipped, score, product_id.decode(errors="replace"), vector)
+    product_id = rest[vector_bytes + category_bytes :]
+    return Place(skipped, score, product_id.decode(errors="replace"), vector, category.decode(errors="replace"))
 
 
 def _intact(token: str) -> bytes:

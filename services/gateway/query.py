@@ -4,119 +4,128 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import numpy as np
 import xxhash
 
+from services.gateway import checks
+from services.gateway.examples import check_examples
+from services.gateway.history import checked_history
 from services.gateway.paging import MAX_PAGED, Place, place_of
-from vitrine.filters import Filter, check_field
+from vitrine.filters import Filter
 from vitrine.filters_codec import filter_from_message
-from vitrine.images import MAX_BYTES, CropBox
 from vitrine.index.settings import IndexSettings
-from vitrine.runtime.errors import BadImage, InvalidArgument
-from vitrine.stream.codec import MAX_ID_BYTES
-from vitrine.v1 import catalogue_pb2, searcher_pb2
+from vitrine.runtime.errors import InvalidArgument
+from vitrine.v1 import filter_pb2, searcher_pb2
 from vitrine.v1 import gateway_pb2 as pb
-from vitrine.vectors import from_wire
 
 DEFAULT_PAGE_SIZE: Final = 10
 MAX_PAGE_SIZE: Final = 10_000
-MAX_FACETS: Final = 16
-# Facets are counted over so many of the best products.
+# Facets are counted over so many of the best products, and so many are put in another order.
 FACET_PRODUCTS: Final = 1_000
-MAX_AT_LEAST: Final = 1_024
+ORDERED_PRODUCTS: Final = 1_000
+# A page that is to be diverse is chosen from so many times its products.
+MAX_DIVERSE_PAGE: Final = 100
+_DIVERSE_CANDIDATES: Final = 5
+_FEWEST_CANDIDATES: Final = 50
 # A larger page would keep the small ones that travel with it waiting.
 MAX_PLAIN_PAGE: Final = 100
 
-# Kind, crop, min_score or NaN, exact, recall_target, filter.
-_KEY: Final = struct.Struct("<10s?4ff?d32s")
-_ORDINARY: Final = (1e-12, 1e12)
+# Kind, crop, its mode, min_score or NaN, exact, recall_target, filter, category mode, threshold, history's weight.
+_KEY: Final = struct.Struct("<10s?4fBf?d32sBff")
 
 
 class Question(NamedTuple):
-    """A checked search; the vector of an image or a product is still to be found.
+    """A checked search; the vector of a picture or a product is still to be found.
 
-    kind    "image", "product_id" or "vector"
+    kind    "image", "product_id", "vector" or "examples"
     page_size  as asked for, or what is left of the products that all pages may hold
     filter  None = all products
+    filter_message  the same on the wire
     after   where the page before ended; None = this is the first
     key     16 bytes, the same for every page of the same query
     plain   may travel to a searcher together with others: it asks for nothing that they do not
+    category  predicted, and all that is searched; empty: not
     """
 
     request: pb.SearchRequest
     kind: str
     page_size: int
     filter: Filter | None
+    filter_message: filter_pb2.Filter
     after: Place | None
     key: bytes
     plain: bool
+    category: str = ""
 
     @property
     def vector(self) -> bytes | None:
         """Little-endian float32, where it is known already."""
-        if self.kind == "vector":
-            return self.request.vector
-        return self.after.vector if self.after else None
+        if self.after and self.after.vector:
+            return self.after.vector
+        return self.request.vector if self.is_vector else None
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether it is asked with a vector as it is."""
+        return self.kind == "vector" and not self.request.history
+
+    @property
+    def diversity(self) -> float:
+        return self.request.diversity
+
+    @property
+    def ordered(self) -> bool:
+        return self.request.HasField("order_by")
+
+    def within(self, category: str) -> Question:
+        """The same, of one category only."""
+        message = filter_pb2.Filter()
+        message.CopyFrom(self.filter_message)
+        message.all_of.append(
+            filter_pb2.Condition(field="category", any_string=filter_pb2.AnyString(values=[category]))
+        )
+        return self._replace(filter=filter_from_message(message), filter_message=message, category=category)
 
 
 def checked(request: pb.SearchRequest, index: IndexSettings) -> Question:
     """Raises InvalidArgument naming the first field that is wrong."""
     kind = check_query(request, index)
     if request.HasField("min_score"):
-        check_min_score(request.min_score)
+        checks.check_min_score(request.min_score)
     if request.HasField("recall_target"):
-        _check_recall_target(request)
-    for number, name in enumerate(_few(request.facets)):
-        check_field(name, f"facets[{number}]")
-    check_at_least(request.at_least, index)
-    wanted = filter_from_message(request.filter) if request.HasField("filter") else None
+        checks.check_recall_target(request)
+    checks.check_facets(request.facets)
+    checks.check_at_least(request.at_least, index)
+    checks.check_surface(request.surface)
+    checked_history(request.history)
+    _check_shares(request)
+    _check_category_mode(request, kind)
     page_size = asked_page_size(request)
-    if not 1 <= page_size <= MAX_PAGE_SIZE:
-        raise InvalidArgument("page_size", f"is {page_size}, 1 to {MAX_PAGE_SIZE:,} are accepted")
+    checks.check_count(page_size, MAX_PAGE_SIZE, "page_size")
+    _check_order(request, page_size)
+    wanted = filter_from_message(request.filter) if request.HasField("filter") else None
     key = _key(request, kind, wanted, index)
-    after = _place(request.page_token, key, kind, index) if request.page_token else None
-    if after:
-        page_size = min(page_size, MAX_PAGED - after.skipped)
-    return Question(request, kind, page_size, wanted, after, key, _plain(request, wanted, page_size))
+    question = Question(request, kind, page_size, wanted, request.filter, None, key, _plain(request, wanted, page_size))
+    return _later(question, index) if request.page_token else question
 
 
 def check_query(request: pb.SearchRequest | pb.ScanRequest, index: IndexSettings) -> str:
     """Which query it is. Raises InvalidArgument where it, or its crop, is wrong."""
     kind = request.WhichOneof("query")
-    if request.HasField("crop") and kind != "image":
-        raise InvalidArgument("crop", "only goes with image")
-    match kind:
-        case "vector":
-            _check_vector(request.vector, index.dim)
-        case "product_id":
-            check_product_id(request.product_id)
-        case "image":
-            _check_image(request)
-        case _:
-            raise InvalidArgument("query", "one of image, product_id or vector must be set")
-    return kind
-
-
-def check_product_id(product_id: str) -> None:
-    if not 1 <= len(product_id.encode()) <= MAX_ID_BYTES:
-        raise InvalidArgument("product_id", f"must have 1 to {MAX_ID_BYTES} bytes")
-
-
-def check_min_score(min_score: float) -> None:
-    if not -1 <= min_score <= 1:
-        raise InvalidArgument("min_score", f"is {min_score}, not between -1 and 1")
-
-
-def check_at_least(positions: Sequence[catalogue_pb2.LogPosition], index: IndexSettings) -> None:
-    if len(positions) > MAX_AT_LEAST:
-        raise InvalidArgument("at_least", f"has {len(positions):,} positions, at most {MAX_AT_LEAST:,} are accepted")
-    for number, position in enumerate(positions):
-        if position.partition >= index.partitions:
-            field = f"at_least[{number}].partition"
-            raise InvalidArgument(field, f"is {position.partition}, not below {index.partitions}")
+    mode = request.crop_mode if isinstance(request, pb.SearchRequest) else pb.CROP_MODE_GIVEN
+    checks.check_crop(request.crop if request.HasField("crop") else None, mode, kind == "image")
+    if kind == "vector":
+        checks.check_vector(request.vector, index.dim)
+    elif kind == "product_id":
+        checks.check_product_id(request.product_id)
+    elif kind == "image":
+        checks.check_image(request.image)
+    elif kind == "examples" and isinstance(request, pb.SearchRequest):
+        check_examples(request.examples, index.dim)
+    else:
+        raise InvalidArgument("query", "one of image, product_id, vector or examples must be set")
+    return str(kind)
 
 
 def asked_page_size(request: pb.SearchRequest) -> int:
@@ -126,80 +135,111 @@ def asked_page_size(request: pb.SearchRequest) -> int:
 def products_wanted(request: pb.SearchRequest) -> int:
     """Products that searchers have to find for it, at most."""
     page_size = asked_page_size(request)
-    return max(page_size, FACET_PRODUCTS) if request.facets else page_size
+    candidates = _candidates(request, page_size)
+    return max(candidates, FACET_PRODUCTS) if request.facets else candidates
+
+
+def pictures_in(request: pb.SearchRequest) -> int:
+    examples = (*request.examples.positive, *request.examples.negative)
+    return request.HasField("image") + sum(example.HasField("image") for example in examples)
 
 
 def wire_queries(question: Question, vector: bytes) -> list[searcher_pb2.VectorQuery]:
-    """What a searcher is asked: the page and, where facets are wanted on a later page, the best products once more.
+    """What a searcher is asked: for the page and, where one query cannot tell both, for the facets.
 
     `vector`: little-endian float32.
     """
     request = question.request
-    query = searcher_pb2.VectorQuery(vector=vector, k=question.page_size)
-    if question.kind == "product_id":
-        query.exclude_product_id = request.product_id
+    query = searcher_pb2.VectorQuery(vector=vector, k=_candidates(request, question.page_size))
+    query.exclude_product_ids.extend(named_products(request))
     if request.HasField("min_score"):
         query.min_score = request.min_score
     if question.plain:
         return [query]
     query.exact = request.exact
     if question.filter:
-        query.filter.CopyFrom(request.filter)
+        query.filter.CopyFrom(question.filter_message)
     if request.HasField("recall_target"):
         query.recall_target = request.recall_target
-    if question.after:
-        return _later_page(query, question.after, request)
-    if request.facets:
-        query.k, query.whole_hits = max(question.page_size, FACET_PRODUCTS), question.page_size
-        query.facet_fields.extend(request.facets)
-    query.explain = request.explain
-    return [query]
-
-
-def _later_page(
-    query: searcher_pb2.VectorQuery, after: Place, request: pb.SearchRequest
-) -> list[searcher_pb2.VectorQuery]:
-    page = searcher_pb2.VectorQuery()
-    page.CopyFrom(query)
-    page.after.score, page.after.product_id = after.score, after.product_id
-    page.skipped, page.explain = after.skipped, request.explain
     if not request.facets:
-        return [page]
-    query.k, query.whole_hits = FACET_PRODUCTS, 1
+        return [_page(query, question)]
+    if question.after or question.diversity or question.ordered:
+        return [_page(query, question), _facets(query, request, whole_hits=1)]
+    return [_facets(_page(query, question), request, whole_hits=question.page_size)]
+
+
+def named_products(request: pb.SearchRequest) -> list[str]:
+    """The products that ask: they are left out of the answer."""
+    if request.product_id:
+        return [request.product_id]
+    examples = (*request.examples.positive, *request.examples.negative)
+    return list(dict.fromkeys(example.product_id for example in examples if example.product_id))
+
+
+def _page(query: searcher_pb2.VectorQuery, question: Question) -> searcher_pb2.VectorQuery:
+    page, request, after = searcher_pb2.VectorQuery(), question.request, question.after
+    page.CopyFrom(query)
+    page.explain = request.explain
+    page.with_vectors = question.diversity > 0
+    if question.ordered:
+        page.facet_fields.append(request.order_by.field)
+    if after:
+        page.after.score, page.after.product_id = after.score, after.product_id
+        page.skipped = after.skipped
+    return page
+
+
+def _facets(query: searcher_pb2.VectorQuery, request: pb.SearchRequest, whole_hits: int) -> searcher_pb2.VectorQuery:
+    """The best products once more, or the page's own query with all of them."""
+    query.k, query.whole_hits = max(query.k, FACET_PRODUCTS), whole_hits
     query.facet_fields.extend(request.facets)
-    return [page, query]
+    return query
 
 
-def _check_vector(data: bytes, dim: int) -> None:
-    """As `from_wire`, at a third of its time for a vector that does not look odd."""
-    if len(data) == dim * 4:
-        vector = np.frombuffer(data, "<f4")
-        if _ORDINARY[0] < float(np.dot(vector, vector)) < _ORDINARY[1]:
-            return
-    from_wire(data, dim)
+def _candidates(request: pb.SearchRequest, page_size: int) -> int:
+    """Products to choose a page of `page_size` from."""
+    if request.HasField("order_by"):
+        return ORDERED_PRODUCTS
+    if request.diversity:
+        return max(_DIVERSE_CANDIDATES * page_size, _FEWEST_CANDIDATES)
+    return page_size
 
 
-def _check_image(request: pb.SearchRequest | pb.ScanRequest) -> None:
-    if not request.image:
-        raise BadImage("is empty")
-    if len(request.image) > MAX_BYTES:
-        raise BadImage(f"has {len(request.image)} bytes, at most {MAX_BYTES} are accepted")
-    if request.HasField("crop"):
-        box = request.crop
-        CropBox(box.left, box.top, box.right, box.bottom).validated()
+def _check_shares(request: pb.SearchRequest) -> None:
+    for field in ("category_threshold", "history_weight", "diversity"):
+        if request.HasField(field):
+            checks.check_share(getattr(request, field), field)
+    if request.HasField("history_weight") and not request.history:
+        raise InvalidArgument("history_weight", "weighs a history, and none is given")
 
 
-def _check_recall_target(request: pb.SearchRequest) -> None:
-    if not 0.5 <= request.recall_target < 1:
-        raise InvalidArgument("recall_target", f"is {request.recall_target}, not at least 0.5 and below 1")
-    if request.exact:
-        raise InvalidArgument("recall_target", "does not go with exact, whose recall is 1")
+def _check_category_mode(request: pb.SearchRequest, kind: str) -> None:
+    if request.category_mode not in pb.CategoryMode.values():
+        raise InvalidArgument("category_mode", f"{request.category_mode} is not known")
+    predicts = request.category_mode == pb.CATEGORY_MODE_PREDICT
+    if predicts and kind != "image":
+        raise InvalidArgument("category_mode", "PREDICT only goes with image: it is a picture that has to be judged")
+    if request.HasField("category_threshold") and not predicts:
+        raise InvalidArgument("category_threshold", "only goes with category_mode PREDICT")
 
 
-def _few(facets: Sequence[str]) -> Sequence[str]:
-    if len(facets) > MAX_FACETS:
-        raise InvalidArgument("facets", f"has {len(facets)} fields, at most {MAX_FACETS} are accepted")
-    return facets
+def _check_order(request: pb.SearchRequest, page_size: int) -> None:
+    if request.diversity:
+        _check_one_page(request, "diversity", page_size, MAX_DIVERSE_PAGE)
+    if request.HasField("order_by"):
+        _check_one_page(request, "order_by", page_size, ORDERED_PRODUCTS)
+        checks.check_order_by(request.order_by)
+        if request.diversity:
+            raise InvalidArgument("diversity", "does not go with order_by")
+        if not request.HasField("min_score"):
+            raise InvalidArgument("min_score", "is needed with order_by: it says what looks alike enough to be ordered")
+
+
+def _check_one_page(request: pb.SearchRequest, field: str, page_size: int, most: int) -> None:
+    if request.page_token:
+        raise InvalidArgument("page_token", f"does not go with {field}: ask for a larger page instead")
+    if page_size > most:
+        raise InvalidArgument("page_size", f"is {page_size:,}, with {field} at most {most:,} are accepted")
 
 
 def _plain(request: pb.SearchRequest, wanted: Filter | None, page_size: int) -> bool:
@@ -210,6 +250,9 @@ def _plain(request: pb.SearchRequest, wanted: Filter | None, page_size: int) -> 
         or request.explain
         or request.facets
         or request.at_least
+        or request.category_mode
+        or request.diversity
+        or request.HasField("order_by")
         or request.HasField("recall_target")
     )
 
@@ -222,19 +265,30 @@ def _key(request: pb.SearchRequest, kind: str, wanted: Filter | None, index: Ind
             kind.encode(),
             request.HasField("crop"),
             *(box.left, box.top, box.right, box.bottom),
+            request.crop_mode,
             request.min_score if request.HasField("min_score") else math.nan,
             request.exact,
             request.recall_target,
             wanted.key if wanted else b"",
+            request.category_mode,
+            request.category_threshold if request.HasField("category_threshold") else math.nan,
+            request.history_weight if request.HasField("history_weight") else math.nan,
         )
     )
-    asked: bytes | str = getattr(request, kind)
+    for item in request.history:
+        key.update(item.SerializeToString(deterministic=True))
+    asked = getattr(request, kind)
+    if kind == "examples":
+        asked = asked.SerializeToString(deterministic=True)
     key.update(asked.encode() if isinstance(asked, str) else asked)
     return key.digest()
 
 
-def _place(token: str, key: bytes, kind: str, index: IndexSettings) -> Place:
-    after = place_of(token, key)
-    if len(after.vector) != (0 if kind == "vector" else index.dim * 4):
+def _later(question: Question, index: IndexSettings) -> Question:
+    """The question for the page that its token asks for."""
+    after = place_of(question.request.page_token, question.key)
+    if len(after.vector) != (0 if question.is_vector else index.dim * 4):
         raise InvalidArgument("page_token", "is damaged")
-    return after
+    page_size = min(question.page_size, MAX_PAGED - after.skipped)
+    later = question._replace(after=after, page_size=page_size)
+    return later.within(after.category) if after.category else later

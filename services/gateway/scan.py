@@ -9,14 +9,15 @@ from typing import Final
 
 from services.gateway import metrics
 from services.gateway.blend import fill_coverage, new_query_id, oldest, refuse_if_too_little
+from services.gateway.checks import check_at_least, check_min_score
 from services.gateway.fanout import Fanout
 from services.gateway.fields import check_known
-from services.gateway.query import check_at_least, check_min_score, check_query
-from services.gateway.resolve import Resolver
+from services.gateway.query import check_query
+from services.gateway.resolve import Item, Picture, Resolver
 from vitrine.filters import Filter
 from vitrine.filters_codec import filter_from_message
 from vitrine.index.settings import IndexSettings
-from vitrine.runtime.errors import InvalidArgument, ResourceExhausted
+from vitrine.runtime.errors import InvalidArgument, ResourceExhausted, VitrineError
 from vitrine.v1 import gateway_pb2 as pb
 from vitrine.v1 import searcher_pb2
 
@@ -43,7 +44,7 @@ class Scanning:
         wanted, kind = _checked(request, index)
         async with asyncio.timeout(MAX_SCAN_S):
             with self._place():
-                vector = request.vector if kind == "vector" else await self._resolver.vector(request, index, timeout_s)
+                vector = await self._vector(request, kind, index, timeout_s)
                 call = searcher_pb2.SearcherScanRequest(
                     index=index.name, vector=vector, min_score=request.min_score, at_least=request.at_least
                 )
@@ -62,6 +63,16 @@ class Scanning:
                         _add(summary, message)
                 _complete(last, summary, wanted, request, index)
                 yield last
+
+    async def _vector(self, request: pb.ScanRequest, kind: str, index: IndexSettings, timeout_s: float) -> bytes:
+        if kind == "vector":
+            return request.vector
+        crop = request.crop if request.HasField("crop") else None
+        thing = Picture(request.image, crop) if kind == "image" else request.product_id
+        found = (await self._resolver.items([Item(thing, kind, request.at_least)], index, timeout_s))[0]
+        if isinstance(found, VitrineError):
+            raise found
+        return found.vector
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Search and BatchSearch: query → resolve → fanout → blend."""
+"""Search and BatchSearch: query → resolve → compose → fanout → blend."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from services.gateway.ask import ask, fits
 from services.gateway.blend import blend, facets_of
-from services.gateway.coalesce import Part, parts_of
+from services.gateway.category import narrowed, predicted
+from services.gateway.coalesce import Part
+from services.gateway.compose import Aim, composed, items_of
 from services.gateway.fanout import Failures, Fanout
-from services.gateway.query import MAX_PAGE_SIZE, Question, checked, products_wanted, wire_queries
+from services.gateway.query import MAX_PAGE_SIZE, Question, checked, pictures_in, products_wanted, wire_queries
 from services.gateway.resolve import Resolver
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.errors import InvalidArgument, VitrineError, status_name
@@ -18,27 +21,24 @@ from vitrine.v1 import searcher_pb2
 
 MAX_SEARCHES: Final = 256
 MAX_IMAGE_SEARCHES: Final = 64
-# What a searcher takes in one call.
-CALL_QUERIES: Final = 64
-# Products that one call to a searcher, and a whole batch, may ask for: answers that fit into a message.
-CALL_PRODUCTS: Final = 2_000
+# Products that a whole batch may ask for.
 MAX_BATCH_PRODUCTS: Final = 10_000
 # More hits than these are put together in a thread: it would keep the other searches waiting for milliseconds.
 _INLINE_HITS: Final = 1_000
 
 
 class _Asking(NamedTuple):
-    """A question on its way to the searchers. `vector`: little-endian float32. `place`: of its search in the batch."""
+    """A question on its way to the searchers. `guess`: the category of its picture. `place`: in the batch."""
 
     question: Question
-    vector: bytes
+    aim: Aim
     queries: list[searcher_pb2.VectorQuery]
+    guess: pb.PredictedCategory | None = None
     place: int = 0
 
-    @property
-    def products(self) -> int:
-        """As many as it asks a searcher for."""
-        return sum(query.k for query in self.queries)
+    @staticmethod
+    def of(question: Question, aim: Aim, guess: pb.PredictedCategory | None = None) -> _Asking:
+        return _Asking(question, aim, wire_queries(question, aim.vector), guess)
 
 
 class Searching:
@@ -51,17 +51,16 @@ class Searching:
     async def one(self, request: pb.SearchRequest, index: IndexSettings, timeout_s: float) -> pb.SearchResponse:
         """Raises InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, DeadlineExceeded, Unavailable."""
         until_s = _now_s() + timeout_s
-        question = checked(request, index)
-        vector = question.vector or await self._resolver.vector(request, index, timeout_s)
-        queries, response = wire_queries(question, vector), pb.SearchResponse()
-        if question.plain:
-            partitions = range(index.partitions)
-            parts, failures = await self._fanout.search_plain(index.name, queries[0], partitions, until_s - _now_s())
-            blend(response, question, vector, [parts], failures, index)
+        question, response = checked(request, index), pb.SearchResponse()
+        asking = (await self._aimed([question], index, until_s))[0]
+        if isinstance(asking, VitrineError):
+            raise asking
+        if asking.question.plain:
+            query, partitions = asking.queries[0], range(index.partitions)
+            parts, failures = await self._fanout.search_plain(index.name, query, partitions, until_s - _now_s())
+            await _fill(response, asking, [parts], failures, index)
         else:
-            asking = _Asking(question, vector, queries)
-            ((found, failures),) = await self._found([asking], index, until_s)
-            await _fill(response, asking, found, failures, index)
+            await self._answer(response, asking, index, until_s)
         return response
 
     async def many(
@@ -72,39 +71,48 @@ class Searching:
         _check_batch(requests)
         response = pb.BatchSearchResponse()
         results = [response.results.add() for _ in requests]
-        askings = await self._askings(requests, results, index, timeout_s)
-        await asyncio.gather(*(self._answer(call, results, index, until_s) for call in _calls(askings)))
-        return response
-
-    async def _askings(
-        self,
-        requests: Sequence[pb.SearchRequest],
-        results: Sequence[pb.BatchSearchResult],
-        index: IndexSettings,
-        timeout_s: float,
-    ) -> list[_Asking]:
-        """Those that can be asked; the others have their result."""
         questions: dict[int, Question] = {}
         for place, request in enumerate(requests):
             try:
                 questions[place] = _checked_in_batch(request, index)
             except VitrineError as error:
                 _refuse(results[place], error)
-        vectors = {place: question.vector for place, question in questions.items()}
-        unknown = [place for place, vector in vectors.items() if vector is None]
-        found = await self._resolver.vectors([requests[place] for place in unknown], index, timeout_s)
-        for place, vector in zip(unknown, found, strict=True):
-            if isinstance(vector, VitrineError):
-                _refuse(results[place], vector)
+        askings = []
+        for place, aimed in zip(questions, await self._aimed(list(questions.values()), index, until_s), strict=True):
+            if isinstance(aimed, VitrineError):
+                _refuse(results[place], aimed)
             else:
-                vectors[place] = vector
-        return [
-            _Asking(questions[place], vector, wire_queries(questions[place], vector), place)
-            for place, vector in vectors.items()
-            if vector is not None
-        ]
+                askings.append(aimed._replace(place=place))
+        await asyncio.gather(*(self._answer_call(call, results, index, until_s) for call in _calls(askings)))
+        return response
 
-    async def _answer(
+    async def _aimed(
+        self, questions: Sequence[Question], index: IndexSettings, until_s: float
+    ) -> list[_Asking | VitrineError]:
+        """Each with its vector and the category seen in its picture, or why it has none."""
+        items = [[] if question.vector else items_of(question) for question in questions]
+        flat = [item for own in items for item in own]
+        found = iter(await self._resolver.items(flat, index, until_s - _now_s()) if flat else ())
+        aimed: list[_Asking | VitrineError] = []
+        for question, own in zip(questions, items, strict=True):
+            things = [next(found) for _ in own]
+            try:
+                aim = Aim(question.vector) if question.vector else composed(question, things, index.dim)
+                aimed.append(await self._narrowed(question, aim, index, until_s))
+            except VitrineError as error:
+                aimed.append(error)
+        return aimed
+
+    async def _narrowed(self, question: Question, aim: Aim, index: IndexSettings, until_s: float) -> _Asking:
+        if question.request.category_mode != pb.CATEGORY_MODE_PREDICT or question.after:
+            return _Asking.of(question, aim)
+        model = await self._resolver.model(index, until_s - _now_s())
+        guess = predicted(aim.category_scores, model.labels)
+        within = narrowed(question, guess, self._fanout.statuses())
+        guess.applied = within is not question
+        return _Asking.of(within, aim, guess)
+
+    async def _answer_call(
         self, askings: Sequence[_Asking], results: Sequence[pb.BatchSearchResult], index: IndexSettings, until_s: float
     ) -> None:
         """Asks the searchers in one call."""
@@ -115,26 +123,41 @@ class Searching:
                 _refuse(results[askings[0].place], error)
             else:
                 # One of them is wrong in a way that was not seen here. It must not fail the others.
-                await asyncio.gather(*(self._answer([asking], results, index, until_s) for asking in askings))
+                alone = (self._answer_call([asking], results, index, until_s) for asking in askings)
+                await asyncio.gather(*alone)
             return
         for asking, (found, failures) in zip(askings, answers, strict=True):
+            response = results[asking.place].response
             try:
-                await _fill(results[asking.place].response, asking, found, failures, index)
+                await _fill(response, asking, found, failures, index)
+                await self._widen(response, asking, index, until_s)
             except VitrineError as error:
                 _refuse(results[asking.place], error)
+
+    async def _answer(self, response: pb.SearchResponse, asking: _Asking, index: IndexSettings, until_s: float) -> None:
+        ((found, failures),) = await self._found([asking], index, until_s)
+        await _fill(response, asking, found, failures, index)
+        await self._widen(response, asking, index, until_s)
+
+    async def _widen(self, response: pb.SearchResponse, asking: _Asking, index: IndexSettings, until_s: float) -> None:
+        """Answers anew without the predicted category where nothing is in it: a guess must not hide all there is."""
+        guess = asking.guess
+        if guess is None or not guess.applied or response.results or response.coverage.failures:
+            return
+        response.Clear()
+        unfiltered = pb.PredictedCategory(category=guess.category, confidence=guess.confidence)
+        asked = checked(asking.question.request, index)
+        await self._answer(response, _Asking.of(asked, asking.aim, unfiltered), index, until_s)
 
     async def _found(
         self, askings: Sequence[_Asking], index: IndexSettings, until_s: float
     ) -> list[tuple[list[list[Part]], Failures]]:
         """For each of them, what every searcher found for each of its queries. They wait for the same events."""
-        queries = [query for asking in askings for query in asking.queries]
-        call = searcher_pb2.SearcherSearchRequest(
-            index=index.name, queries=queries, at_least=askings[0].question.request.at_least
-        )
-        answers, failures = await self._fanout.search(call, range(index.partitions), until_s - _now_s())
-        columns = [parts_of(answer, len(queries)) for answer in answers]
-        rows = iter([list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in queries])
-        return [([next(rows) for _ in asking.queries], failures) for asking in askings]
+        asked = [asking.queries for asking in askings]
+        flat = [query for queries in asked for query in queries]
+        found, failures = await ask(self._fanout, flat, askings[0].question.request.at_least, index, until_s)
+        rows = iter(found)
+        return [([next(rows) for _ in queries], failures) for queries in asked]
 
 
 async def _fill(
@@ -144,21 +167,26 @@ async def _fill(
     failures: Failures,
     index: IndexSettings,
 ) -> None:
+    question, aim = asking.question, asking.aim
     hits = sum(len(part.hits.hits) for parts in found for part in parts)
     if hits > _INLINE_HITS:
-        await asyncio.to_thread(blend, response, asking.question, asking.vector, found, failures, index)
+        await asyncio.to_thread(blend, response, question, aim.vector, found, failures, index)
     else:
-        blend(response, asking.question, asking.vector, found, failures, index)
-    if names := asking.question.request.facets:
+        blend(response, question, aim.vector, found, failures, index)
+    if names := question.request.facets:
         response.facets.extend(await asyncio.to_thread(facets_of, names, found[-1]))
+    if aim.region:
+        response.region.CopyFrom(aim.region)
+    if asking.guess:
+        response.predicted_category.CopyFrom(asking.guess)
 
 
 def _check_batch(requests: Sequence[pb.SearchRequest]) -> None:
     if not 1 <= len(requests) <= MAX_SEARCHES:
         raise InvalidArgument("searches", f"has {len(requests)}, 1 to {MAX_SEARCHES} are accepted")
-    by_image = sum(request.HasField("image") for request in requests)
-    if by_image > MAX_IMAGE_SEARCHES:
-        raise InvalidArgument("searches", f"has {by_image} by image, at most {MAX_IMAGE_SEARCHES} are accepted")
+    pictures = sum(map(pictures_in, requests))
+    if pictures > MAX_IMAGE_SEARCHES:
+        raise InvalidArgument("searches", f"have {pictures} images, at most {MAX_IMAGE_SEARCHES} are accepted")
     # A page size that is out of range is that search's own error, and costs nothing.
     wanted = sum(count for count in map(products_wanted, requests) if count <= MAX_PAGE_SIZE)
     if wanted > MAX_BATCH_PRODUCTS:
@@ -183,16 +211,11 @@ def _calls(askings: Iterable[_Asking]) -> Iterator[list[_Asking]]:
     for same in waiting.values():
         call: list[_Asking] = []
         for asking in same:
-            if call and not _fits([*call, asking]):
+            if call and not fits(query for other in (*call, asking) for query in other.queries):
                 yield call
                 call = []
             call.append(asking)
         yield call
-
-
-def _fits(call: Sequence[_Asking]) -> bool:
-    queries = sum(len(asking.queries) for asking in call)
-    return queries <= CALL_QUERIES and sum(asking.products for asking in call) <= CALL_PRODUCTS
 
 
 def _refuse(result: pb.BatchSearchResult, error: VitrineError) -> None:

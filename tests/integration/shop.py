@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,7 +93,7 @@ def published(client: VisualSearchClient, events: Iterable[Event]) -> list[Posit
     return [ack.position for ack in acks if ack.position]
 
 
-def indexed(client: VisualSearchClient, positions: Iterable[Position]) -> Answer:
+def indexed(client: VisualSearchClient, positions: Collection[Position]) -> Answer:
     """Waits until these places can be found. Returns an answer that holds them."""
     return client.search(vector=ANY_VECTOR, k=1, at_least=positions, require_complete=True, timeout_s=60)
 

@@ -38,7 +38,7 @@ def test_a_scan_that_is_ended_early_makes_room_for_others(shop: Shop) -> None:
     for _ in range(5):
         hits = iter(shop.calls.client.scan(vector=ANY_VECTOR, min_score=-1))
         next(hits)
-        hits.close()  # type: ignore[attr-defined]  # a generator
+        hits.close()
     assert len(list(shop.calls.client.scan(vector=ANY_VECTOR, min_score=-1))) == len(shop.products)
 
 

@@ -131,9 +131,13 @@ def test_a_gateway_goes_on_with_the_workers_that_are_left(tmp_path: Path) -> Non
             answer = client.search(vector=VECTOR, k=10, exact=True, require_complete=True)
             return [hit.product_id for hit in answer.hits]
 
+        def both_are_known() -> bool:
+            return metric(stack.addresses["gateway"].http, "vitrine_gateway_replicas_up") == 2
+
         assert found() == BEST
+        eventually(both_are_known)
         for worker in (0, 1):
             os.kill(pid_of(searcher, worker), signal.SIGKILL)
             assert [found() for _ in range(20)] == [BEST] * 20
             stack.wait_ready("searcher")
-            eventually(lambda: len(client.status().partitions) == 1)
+            eventually(both_are_known)

@@ -1,15 +1,17 @@
-"""One list out of several."""
+"""One list out of several, and one less alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitrine.ranking import merged, rank
+from vitrine.ranking import diversified, merged, rank
+from vitrine.vectors import unit
 
 
 class Scored(NamedTuple):
@@ -68,3 +70,22 @@ def test_it_is_the_head_of_the_whole_list_sorted(lists: list[list[tuple[float, s
     ranked = [sorted((Scored(*hit) for hit in hits), key=rank) for hits in lists]
 
     assert merged(ranked, k) == sorted((hit for hits in ranked for hit in hits), key=rank)[:k]
+
+
+def test_without_diversity_the_order_is_that_of_the_scores() -> None:
+    vectors = unit(np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32))
+    scores = np.sort(np.random.default_rng(1).random(20).astype(np.float32))[::-1].copy()
+
+    assert diversified(scores, vectors, 6, 0.0) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_second_pick_is_the_best_that_is_not_the_first_one_again() -> None:
+    vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    scores = np.array([0.9, 0.89, 0.8], np.float32)
+
+    assert diversified(scores, vectors, 3, 0.5) == [0, 2, 1]
+
+
+def test_no_more_are_picked_than_there_are() -> None:
+    assert diversified(np.ones(2, np.float32), np.eye(2, dtype=np.float32), 5, 0.9) == [0, 1]
+    assert diversified(np.ones(0, np.float32), np.ones((0, 2), np.float32), 5, 0.9) == []

@@ -16,7 +16,9 @@ import numpy as np
 
 from services.gateway.coalesce import Limits
 from services.gateway.directory import Directory
-from services.gateway.fanout import Fanout
+from services.gateway.fanout import HEDGE_SHARE, Fanout
+from services.gateway.feedback import ShopperFeedback
+from services.gateway.feedback_writer import FeedbackWriter
 from services.gateway.resolve import Resolver
 from services.gateway.servicer import VisualSearchServicer
 from vitrine.filters_codec import filter_from_message
@@ -28,6 +30,7 @@ from vitrine.runtime.channels import internal_channel
 from vitrine.runtime.context import Context
 from vitrine.runtime.interceptors import Edge
 from vitrine.runtime.metrics import CallMetrics
+from vitrine.stream.embedded import EmbeddedLog
 from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import embedder_pb2, embedder_pb2_grpc, filter_pb2, gateway_pb2_grpc, searcher_pb2_grpc
 from vitrine.v1 import searcher_pb2 as pb
@@ -40,6 +43,7 @@ PARTITIONS: Final = 2
 BREAKS: Final = b"breaks"
 # What the gateway gives callers that set no deadline.
 NO_DEADLINE_S: Final = 0.5
+LOG_FILE: Final = "log.sqlite"
 # Prometheus takes each metric once.
 _CALLS: Final = CallMetrics("gateway_test")
 
@@ -55,6 +59,8 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     missing    partitions it says it cannot answer
     hits_fit   how many hits it can send in one message
     kinds      what it knows of fields
+    silent     it leaves status calls without an answer
+    withdrawn  products that it has no more when they are asked for by name
     """
 
     partitions: Sequence[int]
@@ -68,6 +74,8 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     scans: int = 0
     hits_fit: int | None = None
     breaks_after: int | None = None
+    withdrawn: set[str] = field(default_factory=set)
+    silent: bool = False
 
     def __post_init__(self) -> None:
         self.free.set()
@@ -88,7 +96,7 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     async def Scan(self, request: pb.SearcherScanRequest, context: Context) -> AsyncIterator[pb.SearcherScanResponse]:  # noqa: N802
         self.scans += 1
         query = pb.VectorQuery(vector=request.vector, min_score=request.min_score, k=10_000)
-        query.exclude_product_id = request.exclude_product_id
+        query.exclude_product_ids.append(request.exclude_product_id)
         for number, hit in enumerate(self._hits(query).hits):
             if number == self.breaks_after:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
@@ -99,18 +107,35 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
         self._say_partitions(request.partitions or self.partitions, last)
         yield last
 
+    async def ListProducts(  # noqa: N802
+        self, request: pb.ListProductsRequest, context: Context
+    ) -> AsyncIterator[pb.ListProductsResponse]:
+        self.scans += 1
+        for number, (product_id, vector) in enumerate(self.catalogue.items()):
+            if number == self.breaks_after:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            await self._let_go(context)
+            product = pb.Product(product_id=product_id)
+            product.images.add(image_id="0", vector=to_wire(vector))
+            yield pb.ListProductsResponse(products=[product])
+        last = pb.ListProductsResponse(model_id=MODEL, fields=self._facts(request.filter, ()))
+        self._say_partitions(request.partitions or self.partitions, last)
+        yield last
+
     async def GetProducts(self, request: pb.GetProductsRequest, context: Context) -> pb.GetProductsResponse:  # noqa: N802
         response = pb.GetProductsResponse(model_id=MODEL)
         for product_id in request.product_ids:
             partition = partition_of(product_id, PARTITIONS)
             if partition not in self.partitions or partition in self.missing:
                 response.failures.add(partition=partition, reason="not served here")
-            elif product_id in self.catalogue:
+            elif product_id in self.catalogue and product_id not in self.withdrawn:
                 product = response.products.add(product_id=product_id)
                 product.images.add(image_id="0", vector=to_wire(self.catalogue[product_id]))
         return response
 
     async def GetStatus(self, request: pb.SearcherStatusRequest, context: Context) -> pb.SearcherStatusResponse:  # noqa: N802
+        if self.silent:
+            await asyncio.Event().wait()
         partitions = [pb.PartitionStatus(partition=partition, version=1) for partition in self.partitions]
         return pb.SearcherStatusResponse(partitions=partitions, model_id=MODEL)
 
@@ -126,9 +151,14 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     def _hits(self, query: pb.VectorQuery) -> pb.Hits:
         vector = from_wire(query.vector, DIM)
         hits = [
-            pb.Hit(product_id=product_id, score=float(vector @ other), category=product_id.rstrip("0123456789"))
+            pb.Hit(
+                product_id=product_id,
+                image_id="0",
+                score=float(vector @ other),
+                category=product_id.rstrip("0123456789"),
+            )
             for product_id, other in self.catalogue.items()
-            if product_id != query.exclude_product_id
+            if product_id not in query.exclude_product_ids
         ]
         if query.HasField("min_score"):
             hits = [hit for hit in hits if hit.score >= query.min_score]
@@ -136,6 +166,8 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
             hits = [hit for hit in hits if rank(hit) > rank(query.after)]
         best = pb.Hits(hits=sorted(hits, key=rank)[: query.k], recall=0.99)
         best.fields.extend(self._facts(query.filter, query.facet_fields))
+        if query.with_vectors:
+            best.vectors.extend(to_wire(self.catalogue[hit.product_id]) for hit in best.hits)
         if query.explain:
             best.plans.add(partition=self.partitions[0], method="exact", rows_scored=len(hits))
         return best
@@ -146,7 +178,9 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
         return [filter_pb2.FieldFacts(field=name, kinds=self.kinds.get(name, ())) for name in {*names, *facets}]
 
     def _say_partitions(
-        self, partitions: Iterable[int], response: pb.SearcherSearchResponse | pb.SearcherScanResponse
+        self,
+        partitions: Iterable[int],
+        response: pb.SearcherSearchResponse | pb.SearcherScanResponse | pb.ListProductsResponse,
     ) -> None:
         for partition in partitions:
             if partition in self.missing:
@@ -185,11 +219,19 @@ class Running:
     stub: gateway_pb2_grpc.VisualSearchAsyncStub
     embedder: StubEmbedder
     searchers: Sequence[StubSearcher]
+    topology: Path
+    fanout: Fanout
 
 
 @asynccontextmanager
 async def running(
-    folder: Path, groups: Sequence[Sequence[StubSearcher]], limits: Limits | None = None, scans: int = 2
+    folder: Path,
+    groups: Sequence[Sequence[StubSearcher]],
+    limits: Limits | None = None,
+    scans: int = 2,
+    gates: Sequence[grpc.aio.ServerInterceptor] = (),
+    hedge_share: float = HEDGE_SHARE,
+    status_interval_s: float = 60.0,
 ) -> AsyncIterator[Running]:
     """A gateway over `groups` of searchers, each a group of replicas."""
     (folder / "default").mkdir()
@@ -204,26 +246,37 @@ async def running(
             for group, places in zip(groups, addresses, strict=True)
         ]
         topology.write_text(json.dumps({"groups": listed}))
-        fanout = Fanout(topology, 60.0, limits or Limits())
+        fanout = Fanout(topology, status_interval_s, limits or Limits(), hedge_share)
         channel = await opened.enter_async_context(internal_channel(embedder_address))
         store = Store.open(str(folder))
         directory = Directory(store, "default")
         resolver = Resolver(channel, fanout)
         pictures = Pictures(store, "default")
-        servicer = VisualSearchServicer(directory, resolver, fanout, pictures, "log", NO_DEADLINE_S, scans)
-        background = [asyncio.create_task(directory.look()), asyncio.create_task(fanout.watch())]
-        opened.callback(lambda: [task.cancel() for task in background])
+        log = EmbeddedLog.open(folder / LOG_FILE, PARTITIONS)
+        opened.callback(log.close)
+        writer = FeedbackWriter(log)
+        feedback = ShopperFeedback(writer)
+        servicer = VisualSearchServicer(directory, resolver, fanout, pictures, "log", NO_DEADLINE_S, scans, feedback)
+        background = [asyncio.ensure_future(work()) for work in (directory.look, fanout.watch, writer.write)]
+        opened.push_async_callback(_ended, background)
         while not (directory.known and fanout.serving() == set(range(PARTITIONS))):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        address = await opened.enter_async_context(_served(servicer))
+        address = await opened.enter_async_context(_served(servicer, *gates))
         caller = await opened.enter_async_context(internal_channel(address))
         stub = gateway_pb2_grpc.VisualSearchStub(caller)
-        yield Running(address, stub, embedder, [searcher for group in groups for searcher in group])
+        searchers = [searcher for group in groups for searcher in group]
+        yield Running(address, stub, embedder, searchers, topology, fanout)
+
+
+async def _ended(background: Sequence[asyncio.Future[None]]) -> None:
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
 
 
 @asynccontextmanager
-async def _served(servicer: object) -> AsyncIterator[str]:
-    server = grpc.aio.server(interceptors=[Edge(_CALLS)], options=[("grpc.so_reuseport", 0)])
+async def _served(servicer: object, *gates: grpc.aio.ServerInterceptor) -> AsyncIterator[str]:
+    server = grpc.aio.server(interceptors=[Edge(_CALLS), *gates], options=[("grpc.so_reuseport", 0)])
     match servicer:
         case StubSearcher():
             searcher_pb2_grpc.add_SearcherServicer_to_server(servicer, server)

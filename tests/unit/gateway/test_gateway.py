@@ -319,7 +319,7 @@ async def test_a_batch_travels_in_calls_of_64(alone: Running) -> None:
     ids=["none", "257", "65 pictures"],
 )
 async def test_a_batch_of_a_wrong_size(alone: Running, searches: Sequence[pb.SearchRequest]) -> None:
-    with _refused("INVALID_ARGUMENT", "searches: has"):
+    with _refused("INVALID_ARGUMENT", "searches: ha", "are accepted"):
         await alone.stub.BatchSearch(pb.BatchSearchRequest(searches=searches), timeout=TIMEOUT_S)
 
 
