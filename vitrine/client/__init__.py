@@ -8,22 +8,65 @@ with VisualSearchClient("127.0.0.1:7000") as client:
         print("partial:", answer.coverage.failures)
 """
 
-from vitrine.client.calls import VisualSearchClient
+from vitrine.client.aio import AsyncVisualSearchClient
+from vitrine.client.answers import (
+    Ack,
+    Answer,
+    Coverage,
+    DuplicateGroup,
+    DuplicateMember,
+    DuplicatesSummary,
+    FoundRegion,
+    Interest,
+    Look,
+    LookCategory,
+    Plan,
+    PredictedCategory,
+    Product,
+    ProductImage,
+    RecentQuery,
+    Recommendation,
+    Recommendations,
+    Refusal,
+    ScanSummary,
+)
+from vitrine.client.blocking import VisualSearchClient
 from vitrine.client.failures import RemoteError, typed_error
-from vitrine.client.scan import Scan
-from vitrine.client.values import Ack, Answer, Coverage, Plan, Product, Refusal, ScanSummary, Search
+from vitrine.client.questions import Crop, Deed, Example, Examples, HistoryItem, OrderBy, Search, Thing
+from vitrine.client.streams import AsyncStream, Stream
 
 __all__ = [
     "Ack",
     "Answer",
+    "AsyncStream",
+    "AsyncVisualSearchClient",
     "Coverage",
+    "Crop",
+    "Deed",
+    "DuplicateGroup",
+    "DuplicateMember",
+    "DuplicatesSummary",
+    "Example",
+    "Examples",
+    "FoundRegion",
+    "HistoryItem",
+    "Interest",
+    "Look",
+    "LookCategory",
+    "OrderBy",
     "Plan",
+    "PredictedCategory",
     "Product",
+    "ProductImage",
+    "RecentQuery",
+    "Recommendation",
+    "Recommendations",
     "Refusal",
     "RemoteError",
-    "Scan",
     "ScanSummary",
     "Search",
+    "Stream",
+    "Thing",
     "VisualSearchClient",
     "typed_error",
 ]

@@ -12,6 +12,8 @@ from vitrine.runtime import errors
 from vitrine.runtime.errors import VitrineError
 
 _RETRY_AFTER_S: Final = 0.1
+# As `ResourceExhausted` says it; it says so again here.
+_RETRY_WORDS: Final = "; retry after "
 
 
 class RemoteError(VitrineError):
@@ -38,7 +40,7 @@ def error_of(code: str, details: str, retry_after_s: float = _RETRY_AFTER_S) -> 
         field, _, reason = details.partition(": ")
         return errors.InvalidArgument(field, reason)
     if code == "RESOURCE_EXHAUSTED":
-        return errors.ResourceExhausted(details, retry_after_s)
+        return errors.ResourceExhausted(details.partition(_RETRY_WORDS)[0], retry_after_s)
     kind = _KINDS.get(code)
     return kind(details) if kind else RemoteError(f"{code}: {details}")
 
