@@ -27,7 +27,7 @@ from training.learning.learner import taught_columns
 from training.learning.recipe import Recipe
 from training.learning.start import fresh
 from training.learning.train import LOG_FILE, train
-from training.learning.triplets import NO_TRIPLETS, Triplets, read_triplets
+from training.learning.triplets import NO_TRIPLETS, Triplets, read_triplets, shortened
 from training.networks.network import Design, Network
 from training.networks.weights import IMAGENET, NONE
 from training.scenes.augment import as_pixels
@@ -210,19 +210,23 @@ def _with_found_rate(network: Network, dataset: Dataset, recipe: Recipe, work: P
 def _triplets(asked: TrainRequest, dataset: Dataset, told: Told) -> Triplets:
     if asked.triplets is None:
         return NO_TRIPLETS
-    found = read_triplets(asked.triplets, dataset.splits["train"].rows, _row_of(asked))
+    train_rows = dataset.splits["train"].rows
+    found = read_triplets(asked.triplets, train_rows, _row_of(asked, train_rows))
     told(f"{len(found):,} triplets" + (f", {found.left_out:,} left out" if found.left_out else ""))
+    if found.unknown:
+        told(f"{len(found.unknown):,} products of the triplets are not in {asked.data}: {shortened(found.unknown)}")
     return found
 
 
-def _row_of(asked: TrainRequest) -> Mapping[str, int] | None:
-    """Row numbers by product id; None where the data is a folder or has no such column."""
+def _row_of(asked: TrainRequest, train_rows: npt.NDArray[np.int64]) -> Mapping[str, int] | None:
+    """Row numbers by product id, of several pictures one of train; None where the data is a folder or has no ids."""
     if asked.data.is_dir():
         return None
     table = read_table(asked.data, "data", as_text=(asked.id_column,))
     if asked.id_column not in table.column_names:
         return None
-    return {str(value): row for row, value in enumerate(table[asked.id_column].to_pylist())}
+    ids = [str(value) for value in table[asked.id_column].to_pylist()]
+    return {product_id: row for row, product_id in enumerate(ids)} | {ids[row]: int(row) for row in train_rows}
 
 
 def _reduction(network: Network, dataset: Dataset, dim: int) -> Reduction | None:
@@ -258,6 +262,7 @@ def _training_facts(checkpoint: Checkpoint, dataset: Dataset, asked: TrainReques
         "column_weights": {column: objectives.column_weight(column) for column in checkpoint.labels_of()},
         "triplet_weight": objectives.triplet_weight,
         "contrastive_weight": objectives.contrastive_weight,
+        "triplets": asked.triplets.name if asked.triplets else "",
         "words": len(checkpoint.words),
         "data": {
             "labels": list(dataset.columns),

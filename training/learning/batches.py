@@ -18,6 +18,8 @@ from training.scenes.cutout import can_be_cut, product_masks
 from vitrine.runtime.errors import ConfigError
 
 _PICTURES_MIN: Final = 2
+# How finely a share of all weights is drawn.
+_FINE: Final = 2**27
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Batches:
         self._labels = {column: torch.from_numpy(codes) for column, codes in pictures.labels.items()}
         self._words = torch.from_numpy(pictures.words)
         self._triplets = torch.from_numpy(triplets.places)
+        self._up_to = torch.from_numpy(triplets.weights).cumsum(dim=0)
         self._triplets_per_step = recipe.objectives.given_per_step if len(triplets) else 0
 
     def __len__(self) -> int:
@@ -96,8 +99,10 @@ class Batches:
         """Places of some triplets' pictures, int64 (3 * triplets,): anchors, positives, negatives."""
         if self._triplets_per_step == 0:
             return torch.empty(0, dtype=torch.int64)
-        drawn = torch.randint(len(self._triplets), (self._triplets_per_step,), generator=self.random)
-        return self._triplets[drawn].T.flatten()
+        # By their weights. Not torch.multinomial, which takes no more than 2^24.
+        shares = torch.randint(_FINE, (self._triplets_per_step,), generator=self.random).double() / _FINE
+        drawn = torch.searchsorted(self._up_to, shares * self._up_to[-1], right=True)
+        return self._triplets[drawn.clamp_max(len(self._triplets) - 1)].T.flatten()
 
 
 def ahead(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -58,7 +58,7 @@ def decode(value: bytes | None, key: str, json: bool = False) -> Event:
 
     `json`: the value is proto3 JSON, not protobuf.
     """
-    _id("key", key)
+    check_id("key", key)
     if value is None:
         return Delete(key)
     message = _parsed(pb.CatalogueEvent(), value, json)
@@ -68,7 +68,7 @@ def decode(value: bytes | None, key: str, json: bool = False) -> Event:
 
 def decode_live(value: bytes | None, key: str, json: bool = False) -> LiveUpdate:
     """The update in a record of the live log; None takes all live attributes away. Raises InvalidArgument."""
-    _id("key", key)
+    check_id("key", key)
     if value is None:
         return LiveUpdate(key, {})
     message = _parsed(pb.LiveAttributes(), value, json)
@@ -78,7 +78,7 @@ def decode_live(value: bytes | None, key: str, json: bool = False) -> LiveUpdate
 
 def live_from_message(message: pb.LiveAttributes) -> LiveUpdate:
     """A checked update. Raises InvalidArgument naming the field."""
-    _id("product_id", message.product_id)
+    check_id("product_id", message.product_id)
     return LiveUpdate(message.product_id, _attributes(message.attributes, "attributes"))
 
 
@@ -91,8 +91,8 @@ def live_message(update: LiveUpdate) -> pb.LiveAttributes:
 
 def from_message(message: pb.CatalogueEvent) -> Event:
     """A checked event. Raises InvalidArgument naming the field."""
-    _id("product_id", message.product_id)
-    event_time_us = _time_us("event_time", message.event_time) if message.HasField("event_time") else None
+    check_id("product_id", message.product_id)
+    event_time_us = micros("event_time", message.event_time) if message.HasField("event_time") else None
     change = message.WhichOneof("change")
     if change == "delete":
         return Delete(message.product_id, event_time_us)
@@ -105,7 +105,7 @@ def from_message(message: pb.CatalogueEvent) -> Event:
         category=_text("upsert.category", upsert.category, MAX_CATEGORY_BYTES),
         attributes=_attributes(upsert.attributes, "upsert.attributes"),
         event_time_us=event_time_us,
-        expires_at_us=_time_us("upsert.expires_at", upsert.expires_at) if upsert.HasField("expires_at") else None,
+        expires_at_us=micros("upsert.expires_at", upsert.expires_at) if upsert.HasField("expires_at") else None,
     )
 
 
@@ -246,12 +246,13 @@ def _check_base64(event: object) -> None:
 
 
 def _check_key(product_id: str, key: str) -> None:
-    _id("product_id", product_id)
+    check_id("product_id", product_id)
     if product_id != key:
         raise InvalidArgument("product_id", f"is {product_id!r} but the record's key is {key!r}")
 
 
-def _id(field: str, product_id: str) -> None:
+def check_id(field: str, product_id: str) -> None:
+    """Raises InvalidArgument."""
     _text(field, product_id, MAX_ID_BYTES, empty=False)
     if _NO_UTF8 in product_id:
         raise InvalidArgument(field, "is not UTF-8, or has U+FFFD, which stands for what is not")
@@ -265,7 +266,8 @@ def _text(field: str, text: str, max_bytes: int, empty: bool = True) -> str:
     return text
 
 
-def _time_us(field: str, time: Timestamp) -> int:
+def micros(field: str, time: Timestamp) -> int:
+    """Microseconds since 1970. Raises InvalidArgument."""
     if not (_MIN_SECONDS <= time.seconds <= _MAX_SECONDS and 0 <= time.nanos < 1_000_000_000):
         raise InvalidArgument(field, "is not a time between the years 1 and 9999")
     return time.seconds * 1_000_000 + time.nanos // 1_000

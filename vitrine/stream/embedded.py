@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Final
 
 from vitrine.runtime.errors import ConfigError, StreamGap, Unavailable
-from vitrine.stream.log import DeadLetter, Entry, Headers, Later, Position, Record, Source, Stream, later_of
+from vitrine.stream.log import (
+    DeadLetter,
+    Entry,
+    FeedbackEntry,
+    Headers,
+    Later,
+    Position,
+    Record,
+    Source,
+    Stream,
+    later_of,
+)
 from vitrine.stream.partitioning import partition_of
 
 _SCHEMA: Final = """
@@ -29,9 +40,13 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     reason TEXT NOT NULL, partly_indexed INTEGER NOT NULL, time_us INTEGER NOT NULL,
     PRIMARY KEY (stream, partition, offset)
 );
+CREATE TABLE IF NOT EXISTS feedback (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB NOT NULL, append_time_us INTEGER NOT NULL
+);
 """
-# In the file's user_version. Files of version 0 knew one stream and no headers.
-_SCHEMA_VERSION: Final = 2
+# In the file's user_version. Files of version 0 knew one stream and no headers, those of version 2 no feedback.
+_SCHEMA_VERSION: Final = 3
+_OLD_VERSIONS: Final = (0, 2)
 _FROM_VERSION_0: Final = """
 ALTER TABLE events RENAME TO old_events;
 ALTER TABLE dead_letters RENAME TO old_letters;
@@ -44,6 +59,8 @@ DROP TABLE old_letters;
 """
 _POLL_INTERVAL_S: Final = 0.02
 _BUSY_TIMEOUT_S: Final = 10.0
+# Feedback read at a time: whoever appends meanwhile waits no longer than that.
+_FEEDBACK_ROWS: Final = 5_000
 
 
 class EmbeddedLog:
@@ -195,9 +212,31 @@ class EmbeddedLog:
             for stream, partition, offset, key, value, append_us, headers, reason, partly, time_us in rows
         ]
 
+    def append_feedback(self, entries: Sequence[FeedbackEntry]) -> None:
+        with self._transaction() as connection:
+            now_us = time.time_ns() // 1_000
+            connection.executemany(
+                "INSERT INTO feedback (key, value, append_time_us) VALUES (?, ?, ?)",
+                [(entry.key, entry.value, now_us) for entry in entries],
+            )
+
+    def feedback(self, since_us: int = 0) -> Iterator[FeedbackEntry]:
+        last = 0
+        while rows := self._feedback_after(last, since_us):
+            yield from (FeedbackEntry(key, value) for _, key, value in rows)
+            last = rows[-1][0]
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    def _feedback_after(self, number: int, since_us: int) -> list[tuple[int, str, bytes]]:
+        with self._reading() as connection:
+            return connection.execute(
+                "SELECT number, key, value FROM feedback WHERE number > ? AND append_time_us >= ?"
+                " ORDER BY number LIMIT ?",
+                (number, since_us, _FEEDBACK_ROWS),
+            ).fetchall()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -314,10 +353,10 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == _SCHEMA_VERSION:
         return
-    if version != 0:
+    if version not in _OLD_VERSIONS:
         raise ConfigError("stream", f"is a log of version {version}, this program reads up to {_SCHEMA_VERSION}")
-    old = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone()
-    script = _FROM_VERSION_0.format(schema=_SCHEMA) if old else _SCHEMA
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone()
+    script = _FROM_VERSION_0.format(schema=_SCHEMA) if there and version == 0 else _SCHEMA
     for statement in script.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")

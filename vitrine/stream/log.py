@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
@@ -115,6 +115,13 @@ class DeadLetter(NamedTuple):
     time_us: int
 
 
+class FeedbackEntry(NamedTuple):
+    """One record of the feedback topic, as feedback_codec has made it. `key`: the query's id."""
+
+    key: str
+    value: bytes
+
+
 class Consumer(Protocol):
     """Reads partitions, from where it is told: the manifest's offset, never one the log remembers.
 
@@ -186,6 +193,17 @@ class EventLog(Protocol):
 
     def dead_letters(self) -> Sequence[DeadLetter]:
         """All of them, oldest first."""
+        ...
+
+    def append_feedback(self, entries: Sequence[FeedbackEntry]) -> None:
+        """Durable when it returns. Raises Unavailable, ConfigError (`kafka_topic`) if there is no such topic."""
+        ...
+
+    def feedback(self, since_us: int = 0) -> Iterator[FeedbackEntry]:
+        """What was appended at `since_us` (microseconds since 1970) or later, of each key oldest first.
+
+        Raises Unavailable, ConfigError (`kafka_topic`).
+        """
         ...
 
     def close(self) -> None: ...

@@ -16,7 +16,17 @@ import pytest
 
 from vitrine.runtime.errors import ConfigError, StreamGap, Unavailable
 from vitrine.stream.embedded import EmbeddedLog
-from vitrine.stream.log import REPLAYED_OFFSET, DeadLetter, Entry, Later, Position, Record, Source, Stream
+from vitrine.stream.log import (
+    REPLAYED_OFFSET,
+    DeadLetter,
+    Entry,
+    FeedbackEntry,
+    Later,
+    Position,
+    Record,
+    Source,
+    Stream,
+)
 from vitrine.stream.partitioning import partition_of
 
 PARTITIONS = 4
@@ -405,6 +415,21 @@ class TestOldFiles:
         assert [len(everything(log)) for log in opened] == [3] * 4
         for log in opened:
             log.close()
+
+    def test_a_file_of_a_release_without_feedback_takes_it_from_then_on(self, path: Path) -> None:
+        log = EmbeddedLog.open(path, PARTITIONS)
+        positions = log.append([Entry("p", b"value")])
+        log.close()
+        connection = sqlite3.connect(path)
+        connection.executescript("DROP TABLE feedback; PRAGMA user_version = 2;")
+        connection.close()
+
+        again = EmbeddedLog.open(path, PARTITIONS)
+        again.append_feedback([FeedbackEntry("query", b"clicked")])
+
+        assert (again.log_id, list(again.feedback())) == (log.log_id, [FeedbackEntry("query", b"clicked")])
+        assert [record.key for record in again.read(positions[0], 10)] == ["p"]
+        again.close()
 
     def test_a_file_of_a_later_release_is_refused_and_left_alone(self, path: Path) -> None:
         EmbeddedLog.open(path, PARTITIONS).close()

@@ -154,7 +154,7 @@ def test_a_run_is_not_resumed_on_another_number_of_pictures(dataset: Dataset, tm
 
 
 def test_a_run_is_not_resumed_with_other_triplets(dataset: Dataset, tmp_path: Path) -> None:
-    clicked, other = (Triplets(np.array([[0, 18, last]])) for last in (1, 2))
+    clicked, other = (Triplets(np.array([[0, 18, last]]), np.ones(1)) for last in (1, 2))
     recipe = replace(SHORT, epochs=1)
     done = train(new_network(dataset), dataset, recipe, tmp_path, triplets=clicked)
     with pytest.raises(ConfigError, match=r"resume: .*last\.pt was trained on other triplets"):

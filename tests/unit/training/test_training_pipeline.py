@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("torch")
@@ -14,6 +16,7 @@ pytest.importorskip("torch")
 from training import pipeline, quality
 from training.data import DataSettings, load
 from training.exporting import bundle
+from training.networks.network import Design
 from vitrine.model_folder import Input, ModelFolder, Outputs, Variant
 from vitrine.runtime.errors import ConfigError
 
@@ -79,6 +82,36 @@ def test_what_would_fail_after_training_fails_before_it(changed: dict[str, Any],
     with pytest.raises(ConfigError) as raised:
         pipeline.train_model(replace(asked, **changed), silent)
     assert raised.value.field == field
+
+
+class Told(Exception):
+    """Enough was heard: training need not begin."""
+
+
+def test_products_with_several_pictures_are_found_among_those_of_train(squares: pa.Table, tmp_path: Path) -> None:
+    # Every product has a picture in train and, behind it in the table, one in val or test.
+    ids = [f"p{number % 48}" for number in range(squares.num_rows)]
+    pq.write_table(squares.append_column("product_id", [ids]), tmp_path / "data.parquet")
+    (tmp_path / "clicks.csv").write_text("anchor,positive,negative\np0,p1,p2\np3,p4,sold-out\n")
+    asked = pipeline.TrainRequest(
+        data=tmp_path / "data.parquet",
+        out=tmp_path / "model",
+        work=tmp_path / "work",
+        settings=DataSettings(labels=("subcategory",), px=32),
+        design=Design("small_cnn"),
+        triplets=tmp_path / "clicks.csv",
+    )
+    said: list[str] = []
+
+    def told(line: str) -> None:
+        said.append(line)
+        if "sold-out" in line:
+            raise Told
+
+    with pytest.raises(Told):
+        pipeline.train_model(asked, told)
+    assert said[-2] == "1 triplets, 1 left out"
+    assert said[-1].startswith("1 products of the triplets are not in ")
 
 
 def test_a_data_set_can_be_limited_to_some_labels(squares_file: Path) -> None:

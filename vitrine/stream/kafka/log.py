@@ -1,9 +1,9 @@
-"""An event log on Kafka: appending, offsets, dead letters, and whether the topics are still the same."""
+"""An event log on Kafka: appending, offsets, dead letters, feedback, and whether the topics are still the same."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from typing import Any, Final
 
@@ -11,13 +11,24 @@ from kafka import KafkaProducer, TopicPartition, errors
 
 from vitrine.runtime.errors import ConfigError, InvalidArgument, StreamGap, Unavailable
 from vitrine.runtime.logs import logger
-from vitrine.stream.kafka import letters, topics
+from vitrine.stream.kafka import feedback, letters, topics
 from vitrine.stream.kafka.connection import KafkaSettings, connected, translated
 from vitrine.stream.kafka.consumer import GroupConsumer
 from vitrine.stream.kafka.records import headers_of, raw_key
 from vitrine.stream.kafka.scan import reader, scanned
 from vitrine.stream.kafka.topics import Topic
-from vitrine.stream.log import DeadLetter, Entry, Headers, Later, Position, Record, Source, Stream, later_of
+from vitrine.stream.log import (
+    DeadLetter,
+    Entry,
+    FeedbackEntry,
+    Headers,
+    Later,
+    Position,
+    Record,
+    Source,
+    Stream,
+    later_of,
+)
 from vitrine.stream.partitioning import partition_of
 
 _APPEND_TIMEOUT_S: Final = 20.0
@@ -25,12 +36,13 @@ _CLOSE_TIMEOUT_S: Final = 5.0
 
 
 class KafkaLog:
-    """The stream protocol over two compacted topics, and a third for dead letters. Thread safe."""
+    """The stream protocol over two compacted topics, and two for dead letters and feedback. Thread safe."""
 
     def __init__(self, settings: KafkaSettings, known: Mapping[str, Topic]) -> None:
         self._settings = settings
         self._known = {stream: known[settings.topic_of(stream)] for stream in Stream}
         self._letter_partitions = known[settings.dead_letter_topic].partitions
+        self._feedback_partitions = 0
         self._lock = threading.Lock()
         with ExitStack() as opened:
             self._admin = opened.enter_context(topics.administration(settings))
@@ -149,12 +161,36 @@ class KafkaLog:
             found[letter.record.position] = letter
         return sorted(found.values(), key=_age)
 
+    def append_feedback(self, entries: Sequence[FeedbackEntry]) -> None:
+        places = self._feedback_places()
+        with translated("write feedback"):
+            sent = [
+                self._send(places[partition_of(entry.key, len(places))], entry.key.encode(), entry.value, ())
+                for entry in entries
+            ]
+            for future in sent:
+                future.get(timeout=_APPEND_TIMEOUT_S)
+
+    def feedback(self, since_us: int = 0) -> Iterator[FeedbackEntry]:
+        return feedback.read(self._settings, self._feedback_places(), since_us)
+
     def close(self) -> None:
         self._clients.close()
 
     @property
     def _letter_numbers(self) -> range:
         return range(self._letter_partitions)
+
+    def _feedback_places(self) -> list[TopicPartition]:
+        """Its topic is looked at when it is first needed: who only indexes does not need it."""
+        name = self._settings.feedback_topic
+        if not self._feedback_partitions:
+            with self._lock:
+                found = topics.described(self._admin, [name]).get(name)
+            if found is None:
+                raise ConfigError("kafka_topic", f"there is no topic {name}: see `vitrine topics create`")
+            self._feedback_partitions = found.partitions
+        return [TopicPartition(name, number) for number in range(self._feedback_partitions)]
 
     def _place(self, source: Source) -> TopicPartition:
         return TopicPartition(self._settings.topic_of(source.stream), source.partition)
