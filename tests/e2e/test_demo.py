@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.e2e.command import COMMAND, gone, last_json, succeeded
+from tests.e2e.command import COMMAND, DRAIN_TIMEOUT_S, gone, last_json, succeeded
 from tests.e2e.pictures import saved
-from tests.integration.shop import drawn
+from tests.integration.shop import drawn, eventually, http
 
 KEYS = {
     "products",
@@ -47,6 +50,22 @@ def test_the_demo_ends_with_its_figures_and_leaves_nothing_running(tmp_path: Pat
     with Image.open(grid) as picture:
         picture.load()
         assert min(picture.size) > 500
+
+
+@pytest.mark.slow
+def test_the_demo_goes_on_with_a_page_of_what_it_has_drawn(tmp_path: Path) -> None:
+    command = [*COMMAND, "demo", "--products", "18", "--grid", str(tmp_path / "grid.png")]
+    said = tmp_path / "said"
+    with said.open("wb") as log, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as run:
+        eventually(lambda: run.poll() is not None or "Ctrl-C stops." in said.read_text(), patience_s=90)
+        found = re.search(r"The page: http://([\d.:]+)/", said.read_text())
+        assert found, said.read_text()
+        status, samples = http(found[1], "/api/samples")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(DRAIN_TIMEOUT_S + 10) == 0
+    assert status == 200
+    assert len(json.loads(samples)["results"]) == 12
+    assert gone(run.pid, patience_s=0)
 
 
 def test_the_demo_takes_a_folder_of_ones_own_though_some_files_are_broken(tmp_path: Path) -> None:

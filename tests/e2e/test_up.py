@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from tests.e2e.command import DRAIN_TIMEOUT_S, gone, last_json, running_up, services_of, succeeded, vitrine
 from tests.e2e.pictures import saved
-from tests.integration.shop import drawn
+from tests.integration.shop import drawn, http
+from vitrine.cli.stack import known_addresses
 
 PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
-SERVICES = 4
+SERVICES = 5
 
 
 def test_ctrl_c_drains_all_services(tmp_path: Path) -> None:
@@ -61,6 +63,37 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         taken.listen()
         done = vitrine("up", "--folder", tmp_path / "up", "--port", str(taken.getsockname()[1]))
     _refused(done, "port")
+
+
+def test_a_port_of_the_page_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = vitrine("up", "--folder", tmp_path / "up", "--port", "0", "--web-port", port)
+    _refused(done, "web_port")
+
+
+def test_the_page_can_be_left_out(tmp_path: Path) -> None:
+    with running_up(tmp_path / "up", "--no-web") as up:
+        assert len(services_of(up.pid)) == SERVICES - 1
+        assert "web" not in known_addresses(tmp_path / "up")
+
+
+def test_a_page_that_is_asked_for_says_what_it_lacks(tmp_path: Path) -> None:
+    absent = "import sys; sys.modules['starlette'] = None; from vitrine.cli.__main__ import main; main()"
+    command = [sys.executable, "-c", absent, "up", "--folder", str(tmp_path / "up"), "--port", "0", "--web"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    _refused(done, "web")
+
+
+def test_the_page_is_where_the_addresses_say(tmp_path: Path) -> None:
+    with running_up(tmp_path / "up"):
+        page = known_addresses(tmp_path / "up")["web"]["page"]
+        assert f"The page: http://{page}/" in (tmp_path / "up.log").read_text()
+        status, said = http(page, "/")
+        assert status == 200
+        assert "Vitrine" in said
 
 
 def test_a_port_that_is_no_port(tmp_path: Path) -> None:

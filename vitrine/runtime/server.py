@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ class Service:
     not_ready   why it cannot answer yet, or None when it can
     background  coroutines that run as long as the server; one that fails stops the server
     stopping    called once calls are drained, to cut short background work that cannot be cancelled
+    interceptors  around its calls, within the one that turns errors into statuses
     """
 
     name: str
@@ -53,15 +54,21 @@ class Service:
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     stopping: Callable[[], None] | None = None
     options: Sequence[tuple[str, Any]] = field(default=())
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
 
 
 def run(settings: ServerSettings, build: Callable[[], Awaitable[Service]], name: str) -> int:
     """Runs a server until SIGTERM or SIGINT. Returns the process's exit code."""
+    return until_stopped(settings, _serve(settings, build), name)
+
+
+def until_stopped(settings: ServerSettings, serving: Coroutine[Any, Any, int], name: str) -> int:
+    """Runs `serving`, a server's whole life, in a process set up for it. Returns the process's exit code."""
     logs.configure(name, settings.log_level)
     one_blas_thread()
     return_large_blocks()
     try:
-        return _runner(_serve(settings, build))
+        return _runner(serving)
     except VitrineError as error:
         print(f"{name}: {error}", file=sys.stderr)  # noqa: T201  (the one line an operator sees)
         return EXIT_CONFIG
@@ -99,7 +106,7 @@ async def _serve(settings: ServerSettings, build: Callable[[], Awaitable[Service
     logs.logger().info("listening", address=f"{settings.host}:{settings.port}", http_port=settings.http_port)
     tasks = [asyncio.ensure_future(work()) for work in service.background]
     watch = asyncio.create_task(_report_health(service, health))
-    orphan = asyncio.create_task(_stop_with_parent(settings.parent_pid, stop))
+    orphan = asyncio.create_task(stop_with_parent(settings.parent_pid, stop))
     try:
         failed = await _until_stopped(stop, tasks)
     finally:
@@ -133,7 +140,7 @@ async def _built(build: Callable[[], Awaitable[Service]], stop: asyncio.Event) -
 
 def _listening(settings: ServerSettings, service: Service, health: Any) -> grpc.aio.Server:
     options = [*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0), *service.options]
-    server = grpc.aio.server(interceptors=[Edge(CallMetrics(service.name))], options=options)
+    server = grpc.aio.server(interceptors=[Edge(CallMetrics(service.name)), *service.interceptors], options=options)
     service.register(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [*service.full_names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
@@ -148,7 +155,7 @@ def _listening(settings: ServerSettings, service: Service, health: Any) -> grpc.
     return server
 
 
-async def _stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:
+async def stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:
     """A server started by `vitrine up` does not outlive it, however that ended."""
     while parent_pid and os.getppid() == parent_pid:  # noqa: ASYNC110  (the kernel sends no event for it)
         await asyncio.sleep(_PARENT_INTERVAL_S)

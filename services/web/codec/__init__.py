@@ -1,0 +1,1 @@
+"""JSON ↔ the gateway's messages."""
