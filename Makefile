@@ -24,8 +24,8 @@ generate = PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: ## Start all services, index a sample catalogue and search it (ONCE=1, DATA=PATH, KAFKA=1)
-	@$(SETUP) cpu $(if $(KAFKA),kafka)
+demo: ## Start all services with the page, index a sample catalogue and search it (ONCE=1, DATA=PATH, KAFKA=1)
+	@$(SETUP) cpu web $(if $(KAFKA),kafka)
 	@$(if $(KAFKA),$(BIN)/python -m tests.kafka.broker -- )$(BIN)/vitrine demo $(if $(KAFKA),--kafka {kafka}) \
 		$(if $(ONCE),--once --json) $(if $(DATA),--data "$(DATA)") $(ARGS)
 
@@ -74,7 +74,8 @@ quality: ## Measure the bundled model beside reference systems and write docs/qu
 	@$(BIN)/python -m training.quality "$(DATA)" $(ARGS)
 
 setup:
-	@$(SETUP) $(if $(ALL),--all cpu dev train,cpu dev)
+	@$(SETUP) $(if $(ALL),--all cpu dev web train,cpu dev web)
+	@$(if $(ALL),bash scripts/browser.sh)
 
 clean: ## Remove .venv and everything that was built, cached or indexed here
 	@rm -rf .venv run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

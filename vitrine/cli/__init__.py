@@ -1,1 +1,1 @@
-"""The commands: `vitrine up|demo|ingest|search|index|dlq|topics|train|eval|export|model|bench`."""
+"""The commands of `vitrine`; `vitrine --help` lists them."""

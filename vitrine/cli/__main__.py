@@ -6,10 +6,12 @@ import sys
 
 import typer
 
-from vitrine.cli import commands, demo, models
+from vitrine.cli import affinity, commands, demo, models, searching, suggesting
 from vitrine.cli.bench import bench
 from vitrine.cli.console import err
+from vitrine.cli.dedupe import dedupe
 from vitrine.cli.dlq import dlq
+from vitrine.cli.feedback import feedback
 from vitrine.cli.index import index
 from vitrine.cli.topics import topics
 from vitrine.runtime.errors import ConfigError, VitrineError
@@ -23,11 +25,16 @@ app = typer.Typer(
 app.command()(commands.up)
 app.command()(demo.demo)
 app.command()(commands.ingest)
-app.command()(commands.search)
+app.command()(searching.search)
+app.command()(suggesting.recommend)
+app.command()(suggesting.look)
+app.command()(dedupe)
 app.add_typer(index, name="index")
 app.add_typer(dlq, name="dlq")
 app.add_typer(topics, name="topics")
+app.add_typer(feedback, name="feedback")
 app.command()(models.train)
+app.command("train-affinity")(affinity.train_affinity)
 app.command("eval")(models.evaluate)
 app.command()(models.export)
 model = typer.Typer(no_args_is_help=True, help="Look at a model folder.")

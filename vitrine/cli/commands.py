@@ -1,34 +1,31 @@
-"""vitrine up, ingest, search, index status."""
+"""vitrine up, ingest, index status."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from vitrine.cli import console, filtering, ingesting
-from vitrine.cli.grid import Cell, check_grid_path, save_grid
+from vitrine.cli import console, ingesting
 from vitrine.cli.sources import open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, known_addresses, running_stack
 from vitrine.cli.streams import Kafka, KafkaOptions, KafkaTopic, on_kafka
-from vitrine.client import Answer, Search, VisualSearchClient
-from vitrine.images import thumbnail
-from vitrine.runtime.errors import ConfigError, NotFound
+from vitrine.client import VisualSearchClient
+from vitrine.runtime.errors import ConfigError
 from vitrine.shards.metric import ANGULAR, METRICS, metric_of
-from vitrine.shards.records import Hit
 from vitrine.stream.opening import DEFAULT_TOPIC
 
 DEFAULT_FOLDER = Path("run/vitrine")
 DEFAULT_MODEL = Path(__file__).parents[2] / "models" / "fashion-resnet18"
 DEFAULT_GATEWAY_PORT = 7000
+DEFAULT_WEB_PORT = 7080
 PARTITIONS_HELP = "1 is fastest on one machine, more can be spread over several; fixed when the index is made"
 _WATCH_INTERVAL_S = 0.5
 
@@ -49,8 +46,18 @@ def up(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="gRPC port of the gateway; 0 = any")
     ] = DEFAULT_GATEWAY_PORT,
+    web: Annotated[bool | None, typer.Option(help="the page; default: where its extra is installed")] = None,
+    web_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help=f"of the page; 0 = any; default: {DEFAULT_WEB_PORT}, or any where --port is 0"
+        ),
+    ] = None,
     uri_allow: Annotated[list[str] | None, typer.Option(help="prefix of image URIs that may be fetched")] = None,
     metric: Annotated[str, typer.Option(help=f"{', '.join(METRICS)}; fixed when the index is made")] = ANGULAR,
+    affinity: Annotated[
+        Path | None, typer.Option(help="of `vitrine train-affinity`: what goes together in complete-the-look")
+    ] = None,
     kafka: Kafka = "",
     kafka_topic: KafkaTopic = DEFAULT_TOPIC,
     kafka_options: KafkaOptions = "",
@@ -66,12 +73,15 @@ def up(
         port,
         store,
         indexer_options=options,
+        gateway_options=("--affinity", str(affinity)) if affinity else (),
         searcher_workers=searcher_workers,
+        web_port=page_port(web, web_port if web_port is not None else port and DEFAULT_WEB_PORT),
     )
     if kafka:
         settings = on_kafka(settings, kafka, kafka_topic, kafka_options, kafka_group, partitions or 0)
     with stop_signals(), running_stack(settings) as stack:
         _print_addresses(stack)
+        print_page(stack)
         console.err.print("Ctrl-C stops everything.")
         watch_until_stopped(stack)
     console.err.print("Stopped.")
@@ -88,7 +98,7 @@ def ingest(
 ) -> None:
     """Publish a catalogue and wait until all of it can be found."""
     catalogue = open_catalogue(path, category)
-    with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
+    with gateway_client(folder, gateway) as client:
         journal = ingesting.Journal.open(folder / "ingest", catalogue, client.status().log_id, again)
         with console.progress_bar() as progress:
             report = ingesting.ingest(client, catalogue, journal, progress)
@@ -102,60 +112,13 @@ def ingest(
         raise typer.Exit(1)
 
 
-def search(
-    query: Annotated[str, typer.Argument(help="a picture file, or the id of a product")],
-    k: Annotated[int, typer.Option("--k", help="products wanted, 1 to 10,000")] = 10,
-    folder: Folder = DEFAULT_FOLDER,
-    gateway: Gateway = "",
-    filters: Annotated[list[str] | None, typer.Option("--filter", help=filtering.HELP)] = None,
-    facet: Annotated[
-        list[str] | None,
-        typer.Option(help="count the values of this field over the best 1,000: category, live.price, …"),
-    ] = None,
-    page: Annotated[int, typer.Option(min=1, help="of k products each, up to 1,000 in all")] = 1,
-    recall_target: Annotated[
-        float | None, typer.Option(help="0.5 to 1, instead of the index's: less is faster")
-    ] = None,
-    exact: Annotated[bool, typer.Option(help="score every row instead of using the trees")] = False,
-    explain: Annotated[bool, typer.Option(help="say how each shard was searched and what it cost")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
-    save: Annotated[Path | None, typer.Option(help="save a picture grid, e.g. grid.png")] = None,
-) -> None:
-    """Find products that look like a picture or another product."""
-    picture = _picture(query)
-    if save:
-        check_grid_path(save)
-    asked = Search(
-        image=picture,
-        product_id=query if picture is None else None,
-        k=k,
-        filter=filtering.filter_of(filters or ()),
-        exact=exact,
-        recall_target=recall_target,
-        explain=explain,
-        facets=facet or (),
-    )
-    with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
-        answer = next(itertools.islice(client.pages(asked), page - 1, None), None)
-        if answer is None:
-            raise ConfigError("page", f"is {page}: there are fewer pages")
-        if save:
-            save_grid([(_query_cell(client, query, picture), result_cells(client, answer.hits))], save)
-    if as_json:
-        print_json(answer_fields(answer))
-    else:
-        console.print_answer(answer)
-    if save:
-        console.err.print(f"Grid saved to {save}")
-
-
 def index_status(
     folder: Folder = DEFAULT_FOLDER,
     gateway: Gateway = "",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Partitions, shards and freshness of the index."""
-    with VisualSearchClient(gateway or _address(folder, "gateway")) as client:
+    with gateway_client(folder, gateway) as client:
         status = client.status()
     if as_json:
         from google.protobuf.json_format import MessageToDict
@@ -189,58 +152,34 @@ class stop_signals:  # noqa: N801  (used like the functions of contextlib)
         raise KeyboardInterrupt
 
 
-def result_cells(client: VisualSearchClient, hits: Sequence[Hit]) -> list[Cell]:
-    """Thumbnail, score and label of each hit."""
-    return [Cell(_thumbnail(client, hit.sha256), f"{hit.score:.3f}  {hit.product_id}\n{label(hit)}") for hit in hits]
-
-
-def label(hit: Hit) -> str:
-    """What a person would call the product."""
-    attributes = hit.attributes
-    named = [str(attributes[name]) for name in ("colour", "pattern", "article_type") if attributes.get(name)]
-    return " ".join(named) or hit.category
-
-
-def answer_fields(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON-ready values."""
-    hits = [{**asdict(hit), "sha256": hit.sha256.hex()} for hit in answer.hits]
-    return {**asdict(answer), "hits": hits}
-
-
 def print_json(fields: dict[str, Any]) -> None:
-    """One line on standard output."""
-    typer.echo(json.dumps(fields))
+    """One line on standard output; bytes are hex digits."""
+    typer.echo(json.dumps(fields, default=bytes.hex))
 
 
-def _picture(query: str) -> bytes | None:
-    """The file's bytes, or None where `query` names no file and so is a product id."""
-    try:
-        return Path(query).read_bytes() if Path(query).is_file() else None
-    except OSError:
-        return None
-
-
-def _query_cell(client: VisualSearchClient, query: str, picture: bytes | None) -> Cell:
-    if picture is not None:
-        return Cell(thumbnail(picture), f"query\n{Path(query).name}")
-    images = list(client.product(query).image_sha256s.values())
-    return Cell(_thumbnail(client, images[0]), f"query\n{query}")
-
-
-def _thumbnail(client: VisualSearchClient, sha256: bytes) -> bytes | None:
-    try:
-        return client.thumbnail(sha256)
-    except NotFound:
-        return None
-
-
-def _address(folder: Path, service: str) -> str:
+def gateway_client(folder: Path, gateway: str) -> VisualSearchClient:
+    """A client of the gateway that is named, or of the one that runs in `folder`. Raises ConfigError (`gateway`)."""
     addresses = known_addresses(folder)
-    if service not in addresses:
+    if not gateway and "gateway" not in addresses:
         raise ConfigError("gateway", f"no `vitrine up` runs in {folder}; start it or name one with --gateway")
-    return str(addresses[service]["grpc"])
+    return VisualSearchClient(gateway or addresses["gateway"]["grpc"])
+
+
+def page_port(web: bool | None, port: int) -> int | None:
+    """`port` where the page is wanted (None: where it can be had), else None. Raises ConfigError (`web`)."""
+    missing = find_spec("starlette") is None or find_spec("uvicorn") is None
+    if web and missing:
+        raise ConfigError("web", "needs the extra `web`: pip install 'vitrine[web]'")
+    return None if missing or web is False else port
+
+
+def print_page(stack: Stack) -> None:
+    """Where people look, if there is a page."""
+    if "web" in stack.addresses:
+        console.err.print(f"The page: http://{stack.addresses['web'].page}/", highlight=False)
 
 
 def _print_addresses(stack: Stack) -> None:
     for name, address in stack.addresses.items():
-        console.out.print(f"{name:<10} gRPC {address.grpc:<18} http://{address.http}/metrics", highlight=False)
+        where = f"page {address.page}" if address.page else f"gRPC {address.grpc}"
+        console.out.print(f"{name:<10} {where:<23} http://{address.http}/metrics", highlight=False)

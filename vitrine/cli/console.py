@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,8 +14,18 @@ from rich.table import Table
 from rich.text import Text
 
 from vitrine.cli import ingesting
-from vitrine.client import Answer
+from vitrine.client import (
+    Answer,
+    Coverage,
+    DuplicateGroup,
+    DuplicateMember,
+    DuplicatesSummary,
+    FoundRegion,
+    Look,
+    Recommendations,
+)
 from vitrine.facets import Facet
+from vitrine.shards.records import Hit
 from vitrine.v1 import gateway_pb2
 
 # Without a terminal rich takes 80 columns: what a file or another program gets need not be folded.
@@ -24,7 +35,9 @@ err = Console(stderr=True)
 
 _SHOWN_REFUSALS = 20
 _SHOWN_VALUES = 20
-_LABELS = {"publish": "Publishing", "index": "Indexing"}
+# From this share of certainty on, it is said that a picture shows no product.
+_DOUBTFUL = 0.5
+_LABELS = {"publish": "Publishing", "index": "Indexing", "compare": "Comparing"}
 
 
 class _Rate(TextColumn):
@@ -75,20 +88,56 @@ def print_answer(answer: Answer) -> None:
     """The products found, as a table, and an honest line if some partitions are missing."""
     table = Table("", "product", "score", "category", "attributes", box=None, header_style="bold")
     for number, hit in enumerate(answer.hits, 1):
-        attributes = ", ".join(f"{name}={_shown(value)}" for name, value in sorted(hit.attributes.items()))
-        table.add_row(str(number), Text(hit.product_id), f"{hit.score:.3f}", Text(hit.category), Text(attributes))
+        table.add_row(str(number), *_cells(hit))
     out.print(table)
     for facet in answer.facets:
         _print_facet(facet)
     if answer.plans:
         _print_plans(answer)
-    if not answer.coverage.complete:
-        coverage = answer.coverage
-        err.print(
-            f"[bold yellow]Partial answer:[/] {coverage.partitions_answered} of {coverage.partitions_total} partitions"
-        )
-        for partition, reason in coverage.failures.items():
-            err.print(Text(f"  partition {partition}: {reason}"))
+    _say_region(answer.region)
+    _say_coverage(answer.coverage)
+
+
+def print_recommendations(found: Recommendations) -> None:
+    """The products, each with the one of the history that explains it; then what the history is about."""
+    table = Table("", "product", "score", "category", "attributes", "because of", box=None, header_style="bold")
+    for number, result in enumerate(found.results, 1):
+        table.add_row(str(number), *_cells(result.hit), Text(result.because_product_id))
+    out.print(table)
+    for interest in found.interests:
+        out.print(Text(f"{interest.weight:.0%} about {', '.join(interest.history_product_ids)}"))
+    if found.unknown_product_ids:
+        err.print(Text(f"Not in the index: {', '.join(found.unknown_product_ids)}"))
+    _say_coverage(found.coverage)
+
+
+def print_look(found: Look) -> None:
+    """The products by category, best category first."""
+    table = Table("", "product", "affinity", "category", "attributes", box=None, header_style="bold")
+    for category in found.categories:
+        for number, hit in enumerate(category.hits, 1):
+            table.add_row(str(number), *_cells(hit))
+    out.print(table)
+    err.print(Text(f"What goes with {found.own_category or 'it'}, by affinity: {found.affinity}"))
+    _say_region(found.region)
+    _say_coverage(found.coverage)
+
+
+def print_duplicates(groups: Sequence[DuplicateGroup], summary: DuplicatesSummary) -> None:
+    """A block a group, the largest first."""
+    table = Table("group", "product", "score", "category", "attributes", box=None, header_style="bold")
+    for number, group in enumerate(groups, 1):
+        for member in group:
+            table.add_row(str(number), *_cells(member))
+        table.add_section()
+    out.print(table)
+    products = sum(map(len, groups))
+    err.print(f"{len(groups):,} groups of {products:,} products; {summary.products_compared:,} were compared")
+    _say_coverage(summary.coverage)
+
+
+def say_saved(grid: Path) -> None:
+    err.print(f"Grid saved to {grid}", markup=False)
 
 
 def print_status(status: gateway_pb2.GetIndexStatusResponse) -> None:
@@ -116,6 +165,31 @@ def print_status(status: gateway_pb2.GetIndexStatusResponse) -> None:
     out.print(table)
     for failure in status.coverage.failures:
         err.print(Text(f"partition {failure.partition}: {failure.reason}"))
+
+
+def _cells(hit: Hit | DuplicateMember) -> tuple[Text, str, Text, Text]:
+    attributes = ", ".join(f"{name}={_shown(value)}" for name, value in sorted(hit.attributes.items()))
+    return Text(hit.product_id), f"{hit.score:.3f}", Text(hit.category), Text(attributes)
+
+
+def _say_region(region: FoundRegion | None) -> None:
+    if region is None:
+        return
+    if region.crop is None:
+        err.print("Nothing stands out in the picture: all of it was asked with.")
+    else:
+        err.print(f"Asked with the part {','.join(f'{side:.2f}' for side in region.crop)} of the picture.")
+    if (region.no_product_score or 0) >= _DOUBTFUL:
+        err.print(f"The model sees no product in it ({region.no_product_score:.0%} sure).")
+
+
+def _say_coverage(coverage: Coverage) -> None:
+    if coverage.complete:
+        return
+    answered, total = coverage.partitions_answered, coverage.partitions_total
+    err.print(f"[bold yellow]Partial answer:[/] {answered} of {total} partitions")
+    for partition, reason in coverage.failures.items():
+        err.print(Text(f"  partition {partition}: {reason}"))
 
 
 def _print_facet(facet: Facet) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from vitrine import sample
-from vitrine.cli import commands, console, ingesting
+from vitrine.cli import commands, console, ingesting, searching
 from vitrine.cli.grid import Cell, check_grid_path, save_grid
 from vitrine.cli.sources import Catalogue, open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, running_stack
@@ -58,12 +58,19 @@ def demo(
     products: Annotated[int, typer.Option(min=9, help="products to draw")] = 630,
     model: Annotated[Path, typer.Option(help="model folder")] = commands.DEFAULT_MODEL,
     grid: Annotated[Path, typer.Option(help="where the picture grid goes")] = Path("run/demo-grid.png"),
+    web: Annotated[bool | None, typer.Option(help="the page; default: where its extra is installed")] = None,
+    web_port: Annotated[int, typer.Option(min=0, max=65535, help="of the page; 0 = any")] = 0,
     kafka: Kafka = "",
     kafka_options: KafkaOptions = "",
 ) -> None:
     """Index a sample catalogue and search it with photos: the whole system on one machine."""
     check_grid_path(grid)
-    with commands.stop_signals(), _folder() as folder, _running(folder, model, kafka, kafka_options) as stack:
+    page_port = None if once else commands.page_port(web, web_port)
+    with (
+        commands.stop_signals(),
+        _folder() as folder,
+        _running(StackSettings(folder / "stack", model, web_port=page_port), kafka, kafka_options) as stack,
+    ):
         catalogue, queries = _own(data) if data else _drawn(folder / "sample", products)
         with VisualSearchClient(stack.gateway) as client:
             report = _ingest(client, stack, folder, catalogue)
@@ -79,7 +86,9 @@ def demo(
             indexed = {"products": products, "images": images, "images_per_s": rate}
             commands.print_json({**indexed, **_figures(asked)})
         if not once:
-            console.err.print(f"Still running; try: vitrine search PICTURE --gateway {stack.gateway}\nCtrl-C stops.")
+            console.err.print(f"Still running; try: vitrine search PICTURE --gateway {stack.gateway}")
+            commands.print_page(stack)
+            console.err.print("Ctrl-C stops.")
             commands.watch_until_stopped(stack)
 
 
@@ -100,9 +109,8 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _running(folder: Path, model: Path, kafka: str, kafka_options: str) -> Iterator[Stack]:
-    """A stack in `folder`; with Kafka, through topics of its own that go with it."""
-    settings = StackSettings(folder / "stack", model)
+def _running(settings: StackSettings, kafka: str, kafka_options: str) -> Iterator[Stack]:
+    """A stack; with Kafka, through topics of its own that go with it."""
     with ExitStack() as opened:
         if kafka:
             topic = opened.enter_context(borrowed_topics(kafka, kafka_options, settings.partitions))
@@ -194,7 +202,7 @@ def _save(client: VisualSearchClient, asked: Sequence[Asked], grid: Path) -> Non
 
 
 def _best(client: VisualSearchClient, entry: Asked) -> list[Cell]:
-    return commands.result_cells(client, entry.answer.hits[:5])
+    return searching.result_cells(client, entry.answer.hits[:5])
 
 
 def _say(asked: Sequence[Asked], grid: Path) -> None:

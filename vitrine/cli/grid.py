@@ -31,6 +31,11 @@ def check_grid_path(path: Path) -> None:
     """Raises ConfigError (field `save`) where no picture could be saved: before any work is done for it."""
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise ConfigError("save", f"{path.name} has no ending of a picture format, such as .png or .jpg")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Makes an empty file. Raises ConfigError (field `save`)."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

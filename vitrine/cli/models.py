@@ -54,8 +54,10 @@ def train(
     contrastive_weight: Annotated[float, typer.Option(help="of supervised contrast")] = 0.0,
     metric_column: Annotated[str, typer.Option(help="column that those two go by; default: the scored one")] = "",
     triplets: Annotated[
-        Path | None, typer.Option(help="anchor, positive, negative: what shoppers clicked, as .csv or .parquet")
+        Path | None, typer.Option(help="anchor, positive, negative, weight: of `vitrine feedback export`, or .parquet")
     ] = None,
+    given_weight: Annotated[float, typer.Option(help="of the loss of --triplets")] = 1.0,
+    given_per_step: Annotated[int, typer.Option(help="of --triplets in each batch")] = 16,
     id_column: Annotated[str, typer.Option("--id", help="column that --triplets names pictures by")] = "product_id",
     patience: Annotated[
         int, typer.Option(min=0, help="stop after so many full-size epochs without a better one; 0 never")
@@ -76,6 +78,8 @@ def train(
         metric_column=metric_column,
         triplet_weight=triplet_weight,
         contrastive_weight=contrastive_weight,
+        given_weight=given_weight,
+        given_per_step=given_per_step,
     )
     recipe = recipes.Recipe(
         epochs=epochs,

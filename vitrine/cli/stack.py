@@ -10,9 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -40,7 +43,8 @@ class StackSettings:
     """What `vitrine up` runs. `folder` holds index, log and logs; `port` is the gateway's, 0 = any that is free.
 
     `stream_options`: of a log other than the file in `folder`. `search_only`: no embedder and no indexer, to search by
-    vector what lies in the store already. `searcher_workers`: processes of each searcher.
+    vector what lies in the store already. `searcher_workers`: processes of each searcher. `web_port`: the page's, 0 =
+    any that is free, None = no page.
     """
 
     folder: Path
@@ -52,9 +56,11 @@ class StackSettings:
     stream_options: tuple[str, ...] = ()
     indexer_options: tuple[str, ...] = ()
     embedder_options: tuple[str, ...] = ()
+    gateway_options: tuple[str, ...] = ()
     embedder_only: bool = False
     search_only: bool = False
     searcher_workers: int = 1
+    web_port: int | None = None
 
     @property
     def store_url(self) -> str:
@@ -63,15 +69,21 @@ class StackSettings:
 
 @dataclass(frozen=True)
 class Address:
-    """Where one program of the stack listens. `workers`: its processes, each with a gRPC port, from `grpc`'s on."""
+    """Where one program of the stack listens. `workers`: its processes, each with a gRPC port, from `grpc`'s on.
+
+    `page`: where people look; its program speaks no gRPC.
+    """
 
     grpc: str
     http: str
     workers: int = 1
+    page: str = ""
 
     @property
     def each(self) -> list[str]:
-        """The gRPC addresses of all its workers."""
+        """The gRPC addresses of all its workers; of a page, none."""
+        if not self.grpc:
+            return []
         host, _, port = self.grpc.rpartition(":")
         return [f"{host}:{int(port) + number}" for number in range(self.workers)]
 
@@ -200,7 +212,10 @@ class Stack:
         topology.write_text(json.dumps({"groups": [{"addresses": searchers}]}))
         if not settings.search_only:
             self._add("indexer", [*store, *stream, *upstream, *cache, *settings.indexer_options])
-        self._add("gateway", [*store, *stream, *upstream, "--topology", str(topology)], settings.port)
+        asked = ["--topology", str(topology), *settings.gateway_options]
+        gateway = self._add("gateway", [*store, *stream, *upstream, *asked], settings.port)
+        if settings.web_port is not None:
+            self._add_page(["--gateway", gateway.grpc], settings.web_port)
 
     def _embedder_address(self) -> str:
         """Where the embedder will listen; nobody does where only what is indexed is searched."""
@@ -210,16 +225,26 @@ class Stack:
 
     def _add(self, name: str, options: list[str], port: int = 0, workers: int = 1) -> Address:
         if port:
-            _require_free(port)
+            _require_free(port, "port")
         # Workers have a port for HTTP each, and their parent the one before.
         http_ports = free_ports(1 if workers == 1 else 1 + workers)
         grpc_port, http_port = port or free_ports(workers)[0], http_ports[0]
         address = Address(f"{LOCALHOST}:{grpc_port}", f"{LOCALHOST}:{http_port}", workers)
+        self._plan_process(name, address, grpc_port, http_port, options)
+        return address
+
+    def _add_page(self, options: list[str], port: int) -> None:
+        if port:
+            _require_free(port, "web_port")
+        page_port, http_port = port or free_port(), free_port()
+        address = Address("", f"{LOCALHOST}:{http_port}", page=f"{LOCALHOST}:{page_port}")
+        self._plan_process("web", address, page_port, http_port, options)
+
+    def _plan_process(self, name: str, address: Address, port: int, http_port: int, options: list[str]) -> None:
         module = f"services.{name.rstrip('0123456789')}"
-        ports = ["--port", str(grpc_port), "--http-port", str(http_port), "--parent-pid", str(os.getpid())]
+        ports = ["--port", str(port), "--http-port", str(http_port), "--parent-pid", str(os.getpid())]
         command = [sys.executable, "-m", module, *ports, *options]
         self._processes[name] = _Process(name, command, address, self.settings.folder / "logs" / f"{name}.log")
-        return address
 
     def _spawn(self, process: _Process) -> None:
         process.started_s = time.monotonic()
@@ -230,20 +255,21 @@ class Stack:
             )
 
     def _wait_ready(self, process: _Process, deadline_s: float) -> None:
+        if process.address.page:
+            self._wait_until(lambda: _ready(process.address.http), process, deadline_s)
         for address in process.address.each:
-            self._wait_serving(process, address, deadline_s)
+            with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+                self._wait_until(partial(_serving, health_pb2_grpc.HealthStub(channel)), process, deadline_s)
 
-    def _wait_serving(self, process: _Process, address: str, deadline_s: float) -> None:
-        with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            while not _serving(health):
-                # Any that has ended is what keeps the others waiting.
-                for other in self._processes.values():
-                    if other.running and other.running.poll() is not None:
-                        raise _start_failure(other.name, other.running.returncode, _last_line(other.log))
-                if time.monotonic() > deadline_s:
-                    raise Unavailable(f"{process.name} is not ready after {START_TIMEOUT_S:.0f} s; see {process.log}")
-                time.sleep(0.1)
+    def _wait_until(self, is_ready: Callable[[], bool], process: _Process, deadline_s: float) -> None:
+        while not is_ready():
+            # Any that has ended is what keeps the others waiting.
+            for other in self._processes.values():
+                if other.running and other.running.poll() is not None:
+                    raise _start_failure(other.name, other.running.returncode, _last_line(other.log))
+            if time.monotonic() > deadline_s:
+                raise Unavailable(f"{process.name} is not ready after {START_TIMEOUT_S:.0f} s; see {process.log}")
+            time.sleep(0.1)
 
 
 @contextmanager
@@ -274,13 +300,25 @@ def _serving(health: Any) -> bool:
     return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _require_free(port: int) -> None:
+def _ready(address: str) -> bool:
+    """What the server at this address answers to /readyz."""
+    connection = HTTPConnection(address, timeout=1.0)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _require_free(port: int, field: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOCALHOST, port))
         except OSError as error:
-            raise ConfigError("port", f"{LOCALHOST}:{port} cannot be listened on ({error.strerror})") from error
+            raise ConfigError(field, f"{LOCALHOST}:{port} cannot be listened on ({error.strerror})") from error
 
 
 def _start_failure(name: str, code: int, said: str) -> VitrineError:

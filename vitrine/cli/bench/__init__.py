@@ -6,6 +6,9 @@ from vitrine.cli.bench.embed import bench_embed
 from vitrine.cli.bench.filters import bench_filters
 from vitrine.cli.bench.ingest import bench_ingest
 from vitrine.cli.bench.metrics import bench_metrics
+from vitrine.cli.bench.photo import bench_photo
+from vitrine.cli.bench.qos import bench_qos
+from vitrine.cli.bench.recommend import bench_recommend
 from vitrine.cli.bench.scale import bench_scale
 from vitrine.cli.bench.search import bench_search
 from vitrine.cli.bench.stream import bench_stream
@@ -20,3 +23,6 @@ bench.command("vectors")(bench_vectors)
 bench.command("scale")(bench_scale)
 bench.command("filters")(bench_filters)
 bench.command("metrics")(bench_metrics)
+bench.command("recommend")(bench_recommend)
+bench.command("qos")(bench_qos)
+bench.command("photo")(bench_photo)

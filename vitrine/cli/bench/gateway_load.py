@@ -35,9 +35,9 @@ def requests_of(queries: Vectors, k: int = K, wanted: Filter | None = None) -> l
     ]
 
 
-def loaded(stack: Stack, requests: Sequence[bytes], in_flight: int, calls: int) -> Figures:
+def loaded(stack: Stack, requests: Sequence[bytes], in_flight: int, calls: int, method: str = SEARCH_METHOD) -> Figures:
     """Medians of a few rounds: p50_ms, p99_ms, qps, and CPU time of searcher and gateway, ms a query."""
-    return medians([_round(stack, requests, in_flight, calls) for _ in range(ROUNDS)])
+    return medians([_round(stack, method, requests, in_flight, calls) for _ in range(ROUNDS)])
 
 
 def medians(rounds: Sequence[Figures]) -> Figures:
@@ -77,9 +77,9 @@ def figures_of(load: Load) -> Figures:
     return {"p50_ms": load.percentile_ms(50), "p99_ms": load.percentile_ms(99), "qps": round(load.per_s, 1)}
 
 
-def _round(stack: Stack, requests: Sequence[bytes], in_flight: int, calls: int) -> Figures:
+def _round(stack: Stack, method: str, requests: Sequence[bytes], in_flight: int, calls: int) -> Figures:
     before = [cpu_seconds([stack.pid(name)]) for name in _SERVICES]
-    load = run_load(stack.gateway, SEARCH_METHOD, requests, in_flight, calls)
+    load = run_load(stack.gateway, method, requests, in_flight, calls)
     after = [cpu_seconds([stack.pid(name)]) for name in _SERVICES]
     spent: dict[str, Any] = {
         f"{name}_cpu_ms": None if then is None or now is None else (now - then) / calls * 1000

@@ -103,12 +103,16 @@ def shard_table(
 
 
 @contextmanager
-def served(folder: Path, model: Path, *, partitions: int = 1, searchers: int = 1) -> Iterator[Stack]:
+def served(
+    folder: Path, model: Path, *, partitions: int = 1, searchers: int = 1, gateway_options: tuple[str, ...] = ()
+) -> Iterator[Stack]:
     """Searchers and a gateway over the index that `index_of` made in `folder`, ready, and stopped at the end.
 
     `model`: a model folder, which is looked at but not loaded.
     """
-    settings = StackSettings(folder, model, partitions=partitions, searchers=searchers, search_only=True)
+    settings = StackSettings(
+        folder, model, partitions=partitions, searchers=searchers, search_only=True, gateway_options=gateway_options
+    )
     with running_stack(settings) as stack:
         yield stack
 
