@@ -25,6 +25,7 @@ from tests.integration.shop import (
     refused,
     upsert,
 )
+from vitrine import sample
 from vitrine.cli.commands import DEFAULT_MODEL
 from vitrine.cli.stack import StackSettings, running_stack
 from vitrine.v1 import gateway_pb2, indexer_pb2
@@ -104,7 +105,9 @@ def test_a_frozen_searcher_is_said_within_the_deadline(shop: Shop) -> None:
 
 
 def test_a_frozen_embedder_is_said_within_the_deadline(shop: Shop) -> None:
-    request = gateway_pb2.SearchRequest(image=shop.products[0].pictures[0])
+    # A picture that nobody has searched with: the gateway remembers the others' vectors.
+    unseen = sample.draw(sample.catalogue(len(shop.products) + 1)[-1], 0)
+    request = gateway_pb2.SearchRequest(image=unseen)
     with frozen(shop.stack.pid("embedder")):
         started_s = time.monotonic()
         with refused("DEADLINE_EXCEEDED", "embedder"):
