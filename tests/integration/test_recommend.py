@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.builders import clustered
 from tests.integration.shop import TIMEOUT_S, Shop, channel_to, eventually, indexed, published, refused, upsert
+from vitrine import sample
 from vitrine.cli.bench.served import index_of, served
 from vitrine.cli.commands import DEFAULT_MODEL
 from vitrine.filters import Filter, any_string, number
@@ -229,7 +230,8 @@ def test_what_is_not_in_the_index_is_passed_over_and_named(shop: Shop) -> None:
 
 
 def test_a_withdrawn_product_counts_no_more_and_a_new_one_does(open_shop: Shop) -> None:
-    picture = open_shop.products[0].pictures[0]
+    # A picture of their own: what other tests have published must not fill the page.
+    picture = sample.draw(sample.catalogue(len(open_shop.products) + 30)[-1], 0)
     names = [f"recommend-{number}" for number in range(4)]
     indexed(open_shop.calls.client, published(open_shop.calls.client, [upsert(name, picture) for name in names]))
     positions = published(open_shop.calls.client, [Delete(names[0]), Delete(names[3])])
