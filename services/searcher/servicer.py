@@ -23,7 +23,8 @@ from vitrine.runtime.context import Context, remaining_s
 from vitrine.runtime.errors import InvalidArgument, Unavailable, UnknownIndex
 from vitrine.shards import search
 from vitrine.shards.masks import Masks
-from vitrine.shards.query import Answer, Found, Method
+from vitrine.shards.planning import Method
+from vitrine.shards.query import Answer, Found
 from vitrine.stream.codec import position_from_message
 from vitrine.stream.log import Position, Source
 from vitrine.stream.partitioning import partition_of

@@ -125,7 +125,7 @@ class Broker:
             )
         try:
             self._wait_until_answering(self._running)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else knows of the process yet
             self.kill()
             raise
 

@@ -24,7 +24,8 @@ from vitrine.shards.build import TreeSettings, write_fresh, write_rolled
 from vitrine.shards.listing import products_of
 from vitrine.shards.masks import Masks
 from vitrine.shards.merge import merged_table
-from vitrine.shards.query import Answer, Method, Query, RankedPlace
+from vitrine.shards.planning import Method
+from vitrine.shards.query import Answer, Query, RankedPlace
 from vitrine.shards.records import LiveVersion, ProductVersion, Tombstone
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot

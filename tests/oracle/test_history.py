@@ -21,7 +21,8 @@ from vitrine.attributes import Attributes
 from vitrine.filters import Filter, any_string, is_bool, number
 from vitrine.shards.files import ScanCosts, ScanEffort, SearchPlan, TreeEffort
 from vitrine.shards.metric import Metric
-from vitrine.shards.query import Method, Query
+from vitrine.shards.planning import Method
+from vitrine.shards.query import Query
 from vitrine.shards.scoring import Gallery
 from vitrine.shards.shard import FirstStage
 

@@ -20,7 +20,7 @@ from vitrine.cli.streams import Kafka, KafkaOptions, KafkaTopic, on_kafka
 from vitrine.client import VisualSearchClient
 from vitrine.runtime.errors import ConfigError
 from vitrine.shards.metric import ANGULAR, METRICS, metric_of
-from vitrine.stream.opening import DEFAULT_TOPIC
+from vitrine.stream.kafka.names import DEFAULT_TOPIC
 
 DEFAULT_FOLDER = Path("run/vitrine")
 DEFAULT_MODEL = Path(__file__).parents[2] / "models" / "fashion-resnet18"

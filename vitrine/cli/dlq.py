@@ -16,8 +16,8 @@ from vitrine.cli import commands, console, letters, replaying
 from vitrine.cli.shelves import shown_time
 from vitrine.cli.streams import Kafka, KafkaOptions, KafkaTopic, existing_log
 from vitrine.runtime.errors import ConfigError, NotFound
+from vitrine.stream.kafka.names import DEFAULT_TOPIC
 from vitrine.stream.log import DeadLetter, Position, Stream
-from vitrine.stream.opening import DEFAULT_TOPIC
 
 # Inline pictures are a megabyte of base64: of a long text the beginning is shown. JSON has all of it.
 _SHOWN_CHARACTERS = 300

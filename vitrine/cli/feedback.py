@@ -20,7 +20,7 @@ from vitrine.cli.clicked_triplets import triplets_of, write_triplets
 from vitrine.cli.displays import Displays, displays_of
 from vitrine.cli.streams import Kafka, KafkaOptions, KafkaTopic, existing_log
 from vitrine.runtime.errors import ConfigError, NotFound
-from vitrine.stream.opening import DEFAULT_TOPIC
+from vitrine.stream.kafka.names import DEFAULT_TOPIC
 
 _AGO: Final = re.compile(r"(\d{1,6})([hd])")
 _UNIT_S: Final = {"h": 3_600, "d": 86_400}

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from vitrine.cli import commands, console
 from vitrine.cli.streams import KafkaOptions, kafka_settings
-from vitrine.stream.opening import DEFAULT_TOPIC
+from vitrine.stream.kafka.names import DEFAULT_TOPIC
 
 topics = typer.Typer(no_args_is_help=True, help="The topics of a catalogue on Kafka.")
 

@@ -20,7 +20,7 @@ from vitrine.shards.files import FileFacts, Kind, SearchPlan, ShardFacts
 from vitrine.shards.metric import ANGULAR, metric_of
 from vitrine.shards.scoring import Gallery, product_starts_of
 from vitrine.shards.shard import FirstStage
-from vitrine.shards.space import Space
+from vitrine.shards.space import ScannedSpace, Space
 from vitrine.shards.table import ShardTable, vectors_column, with_columns
 from vitrine.shards.tree import Tree
 
@@ -106,12 +106,12 @@ def _plant(table: ShardTable, folder: Path, settings: TreeSettings) -> SearchPla
 
 def _write_projected(fitted: Space, vectors: Any, path: Path) -> Any:
     """What scans of the space read, written and mapped; None where there are no such scans."""
+    if not isinstance(fitted, ScannedSpace):
+        return None
     written = None
     row = 0
     for part in _parts(vectors):
         stored = fitted.stored(fitted.project(part))
-        if stored is None:
-            return None
         if written is None:
             shape = (len(vectors), stored.shape[1])
             written = np.lib.format.open_memmap(path, "w+", stored.dtype, shape)

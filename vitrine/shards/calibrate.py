@@ -26,16 +26,8 @@ import numpy.typing as npt
 from vitrine.shards.files import ScanCosts, ScanEffort, SearchPlan, TreeEffort
 from vitrine.shards.finding import nearest
 from vitrine.shards.metric import Metric, Scores
-from vitrine.shards.scoring import (
-    Best,
-    Gallery,
-    Rows,
-    best_of_all,
-    best_of_candidates,
-    best_of_parts,
-    packed,
-    parts_of,
-)
+from vitrine.shards.scoring import Best, Gallery, best_of_all, best_of_candidates, best_of_parts, packed, parts_of
+from vitrine.shards.selection import Rows
 from vitrine.shards.shard import FirstStage
 from vitrine.vectors import Vectors, unit
 

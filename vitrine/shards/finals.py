@@ -14,7 +14,8 @@ import numpy as np
 
 from vitrine.shards.halves import as_float32
 from vitrine.shards.metric import Metric
-from vitrine.shards.scoring import Best, Gallery, Rows, Scores, floors_of, joined
+from vitrine.shards.scoring import Best, Gallery, Scores, floors_of, joined
+from vitrine.shards.selection import Rows
 from vitrine.vectors import Vectors
 
 # Rows scored at a time: their vectors are in memory as float32 and float64.

@@ -7,14 +7,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from vitrine.shards.masks import BLOCK_ROWS, Selection
 from vitrine.shards.planning import Extent, Task, Way
 from vitrine.shards.scoring import (
     Best,
     Gallery,
-    Mask,
     Part,
-    Rows,
     Scores,
     best_of_all,
     best_of_candidates,
@@ -25,7 +22,9 @@ from vitrine.shards.scoring import (
     replaced,
     scan_rows,
 )
+from vitrine.shards.selection import BLOCK_ROWS, Mask, Rows, Selection
 from vitrine.shards.shard import FirstStage, Shard
+from vitrine.shards.space import ScannedSpace
 from vitrine.vectors import Vectors
 
 # A tree that brings less than this share of the selected rows expected of it has come to where they are rare.
@@ -148,14 +147,15 @@ def nearest(stage: FirstStage, gallery: Gallery, selection: Selection | None, qu
 
     `queries`: shape (q, dim). The scores are distances, negative. For a stage that keeps projected rows.
     """
-    projected = stage.projected
+    space, projected = stage.space, stage.projected
+    assert isinstance(space, ScannedSpace)
     assert projected is not None
     keep = selection is not None and is_picked(gallery, selection) and selection.count <= BLOCK_ROWS
     kept = selection.block(projected.__getitem__) if selection is not None and keep else None
 
     def nearness(part: Part) -> Scores:
         block = projected[part.rows] if kept is None else kept[part.places]
-        distances = stage.space.distances(queries, block)
+        distances = space.distances(queries, block)
         return np.negative(distances, out=distances)
 
     parts = parts_of(gallery, selection, scan_rows(len(queries)))

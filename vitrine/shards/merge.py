@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from vitrine.shards.live import newest_rows
 from vitrine.shards.records import Tombstone
-from vitrine.shards.scoring import Rows
+from vitrine.shards.selection import Rows
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import LiveShard
 from vitrine.shards.table import ShardTable, no_live_rows, tombstone_batch, with_columns

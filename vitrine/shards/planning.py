@@ -9,10 +9,12 @@ Costs are those that the calibration measured on the shard itself.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from vitrine.shards.files import SearchPlan
-from vitrine.shards.query import Method
+
+# "none": no row matches, so nothing is searched.
+Method = Literal["tree", "projected", "exact", "none"]
 
 # A tree's candidates are no longer nearest ones if it must bring more than this share of its rows.
 _TREE_SHARE: Final = 0.25
@@ -20,8 +22,8 @@ _TREE_SHARE: Final = 0.25
 # Always planned so: which way is taken, and so the answer, must not depend on who asks at the same time.
 _IN_COMPANY: Final = 0.5
 # A shard is trusted with more products than it is likely to contribute, and what is missed is mostly the last of them.
-# Measured on ten shards of 25,000 rows: those that reach 0.95 of their best five answer 0.994 of the best ten of all,
-# at 3.5 to 4 times the cost of one shard of 250,000 rows (which reaches 0.997); 0.97 answers 0.9975 at 5.9 times.
+# Ten shards of 25,000 rows, each of which reaches 0.95 of its best five, answer 0.994 of the best ten of all, at 1.7
+# times the cost of one shard of the same rows (benchmarks/results/filters.json).
 _SHARED_MISSES: Final = 5.0
 # Calibration asks for what is near. What a filter leaves may all be far from the query, and there the space says less
 # about the order: of the 5 % farthest of 39,000 rows, 13 candidates held 0.63 of the best ten, and 104 held 0.994.

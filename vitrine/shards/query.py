@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vitrine.filters import Filter
 from vitrine.shards.halves import as_float32
+from vitrine.shards.planning import Method
 from vitrine.vectors import Vectors
 
 if TYPE_CHECKING:
     from vitrine.shards.records import Hit
     from vitrine.shards.shard import Shard
     from vitrine.shards.snapshot import Snapshot
-
-Method = Literal["tree", "projected", "exact", "none"]
 
 # So many products that are never answered are reckoned with at first, or as many as are wanted: few of a long list are
 # among the best, and where more of them are, the search goes deeper.

@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vitrine.shards.metric import Metric
+from vitrine.shards.selection import Mask, Rows, Selection
 from vitrine.vectors import Vectors
-
-if TYPE_CHECKING:
-    from vitrine.shards.masks import Selection
 
 # Rows scored at a time: small enough to stay in the last-level cache after conversion to float32.
 PART_ROWS: Final = 4096
@@ -33,8 +31,6 @@ _LOWEST: Final = np.finfo(np.float32).min
 # Copying a row out of many costs as much as several that are read in a row: 25 to 80 ns against 5 to 10.
 _PICKED_PART: Final = 5
 
-Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float32]
 # From the rough score of the last one wanted: the lowest rough score that may turn out to be as good.
 DoubtfulFrom = Callable[[float], float]

@@ -25,7 +25,8 @@ from vitrine.shards.live import LiveRows
 from vitrine.shards.metric import metric_of
 from vitrine.shards.planning import ways_of
 from vitrine.shards.records import Hit, ImageRow, ProductVersion
-from vitrine.shards.scoring import Gallery, Rows, product_starts_of
+from vitrine.shards.scoring import Gallery, product_starts_of
+from vitrine.shards.selection import Rows
 from vitrine.shards.space import Space, opened
 from vitrine.shards.table import ShardTable, no_live_rows
 from vitrine.shards.tree import Tree

@@ -19,7 +19,8 @@ from vitrine.shards.keys import key_of
 from vitrine.shards.live import LiveBlocks
 from vitrine.shards.lookup import newest_place
 from vitrine.shards.records import ProductVersion
-from vitrine.shards.scoring import Gallery, Mask
+from vitrine.shards.scoring import Gallery
+from vitrine.shards.selection import Mask
 from vitrine.shards.shard import Shard
 
 NEVER_US: Final = int(np.iinfo(np.int64).max)

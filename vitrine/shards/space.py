@@ -36,8 +36,16 @@ class Space(ABC):
         """`vectors`, shape (n, full dim), as a tree of this space holds them: float32, shape (n, dim)."""
 
     @abstractmethod
-    def stored(self, projected: Vectors) -> npt.NDArray[Any] | None:
-        """What projected.npy keeps of projected vectors, one row each, for scans; None: nothing, there are no scans."""
+    def parameters(self) -> npt.NDArray[np.float32] | None:
+        """What projection.npy keeps, for `opened`; None where there is nothing to keep."""
+
+
+class ScannedSpace(Space):
+    """One in which every row may be compared, without the tree."""
+
+    @abstractmethod
+    def stored(self, projected: Vectors) -> npt.NDArray[Any]:
+        """What projected.npy keeps of projected vectors for that, one row each."""
 
     @abstractmethod
     def distances(self, queries: Vectors, stored_block: Any) -> npt.NDArray[np.float32]:
@@ -46,13 +54,9 @@ class Space(ABC):
         Smaller is nearer, and nothing else is promised. float32, shape (q, n).
         """
 
-    @abstractmethod
-    def parameters(self) -> npt.NDArray[np.float32] | None:
-        """What projection.npy keeps, for `opened`; None where there is nothing to keep."""
-
 
 @dataclass(frozen=True, eq=False)
-class PrincipalSpace(Space):
+class PrincipalSpace(ScannedSpace):
     """`directions`: orthonormal columns, float32, shape (full dim, dim)."""
 
     directions: Vectors
@@ -88,18 +92,12 @@ class PlainSpace(Space):
     def project(self, vectors: Any) -> Vectors:
         return as_float32(vectors)
 
-    def stored(self, projected: Vectors) -> None:
-        return None
-
-    def distances(self, queries: Vectors, stored_block: Any) -> npt.NDArray[np.float32]:
-        raise NotImplementedError("nothing is stored to be scanned")
-
     def parameters(self) -> None:
         return None
 
 
 @dataclass(frozen=True, eq=False)
-class BitSpace(Space):
+class BitSpace(ScannedSpace):
     """`medians`: of each component, float32, shape (full dim,)."""
 
     medians: Vectors

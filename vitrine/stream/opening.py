@@ -11,10 +11,8 @@ from pydantic import Field
 from vitrine.runtime.errors import ConfigError
 from vitrine.runtime.settings import ServerSettings
 from vitrine.stream.embedded import EmbeddedLog
+from vitrine.stream.kafka.names import DEFAULT_GROUP, DEFAULT_TOPIC
 from vitrine.stream.log import EventLog
-
-DEFAULT_TOPIC: Final = "vitrine.catalogue"
-DEFAULT_GROUP: Final = "vitrine-indexer"
 
 
 class StreamSettings(ServerSettings):

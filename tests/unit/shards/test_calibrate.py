@@ -125,9 +125,9 @@ class TestSpaces:
     @pytest.mark.parametrize("metric", ["angular", "euclidean", "hamming"])
     def test_a_scan_sees_the_distances_of_the_tree(self, metric: str, vectors: Vectors) -> None:
         fitted, _ = space.fitted(metric, vectors, 16)
+        assert isinstance(fitted, space.ScannedSpace)
         projected = fitted.project(vectors)
         stored = fitted.stored(projected)
-        assert stored is not None
         apart = projected[:, None, :] - projected[None, :5, :]
 
         distances = fitted.distances(vectors[:5], stored)

@@ -11,9 +11,9 @@ import pytest
 
 from tests.builders import found, fresh, quarters, rolled, scattered, searched, singles, snapshot
 from vitrine.shards.halves import as_float32
-from vitrine.shards.masks import Selection
 from vitrine.shards.metric import METRICS, Metric
-from vitrine.shards.scoring import Gallery, Mask, best_of_all, best_of_candidates, packed
+from vitrine.shards.scoring import Gallery, best_of_all, best_of_candidates, packed
+from vitrine.shards.selection import Mask, Selection
 from vitrine.vectors import unit
 
 ONE_EACH = "one image each"

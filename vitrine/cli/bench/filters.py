@@ -24,7 +24,7 @@ from vitrine.cli.bench.truth import exact_best, recall
 from vitrine.cli.bench.vector_set import VectorSet, labelled_as
 from vitrine.cli.stack import Stack
 from vitrine.filters import AnyString, Filter, NumberRange, any_string, number
-from vitrine.shards.scoring import Rows
+from vitrine.shards.selection import Rows
 from vitrine.vectors import Vectors
 
 SHARES: Final = (0.5, 0.05, 0.005, 0.0005)

@@ -19,7 +19,7 @@ from vitrine.cli.bench.served import served
 from vitrine.cli.bench.truth import exact_best, recall
 from vitrine.cli.bench.vector_set import VectorSet
 from vitrine.shards.metric import METRICS
-from vitrine.shards.scoring import Rows
+from vitrine.shards.selection import Rows
 from vitrine.vectors import Vectors
 
 QUERIES: Final = 1_000

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitrine.shards.metric import ANGULAR, metric_of
-from vitrine.shards.scoring import Rows
+from vitrine.shards.selection import Rows
 from vitrine.vectors import Vectors
 
 _BLOCK_ROWS: Final = 16_384

@@ -16,7 +16,7 @@ import pyarrow.parquet
 from vitrine.cli.bench.vectors import PROGRESS, QUERIES, QUERY_ROWS, ROWS, VECTORS
 from vitrine.runtime.errors import ConfigError
 from vitrine.shards.calibrate import MOVED_COSINE, moved
-from vitrine.shards.scoring import Rows
+from vitrine.shards.selection import Rows
 from vitrine.vectors import Vectors, unit
 
 _PLACE_COLUMNS = ("picture", "view")

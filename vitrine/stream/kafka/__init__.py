@@ -1,5 +1,6 @@
 """The event log on Apache Kafka (the only place that imports kafka; needs the extra `kafka`).
 
+names       defaults
 connection  what is told about a cluster, how clients are made from it, and its errors as ours
 topics      the topics of a catalogue: made, described, checked
 log         appending, offsets, looking for later records

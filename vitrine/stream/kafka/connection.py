@@ -14,8 +14,8 @@ from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
 from vitrine.runtime.errors import ConfigError, Unavailable
+from vitrine.stream.kafka.names import DEFAULT_GROUP, DEFAULT_TOPIC
 from vitrine.stream.log import Stream
-from vitrine.stream.opening import DEFAULT_GROUP, DEFAULT_TOPIC
 
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "AWS_MSK_IAM")

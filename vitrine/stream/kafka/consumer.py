@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -27,9 +27,6 @@ from vitrine.stream.kafka.connection import KafkaSettings, connected, translated
 from vitrine.stream.kafka.mending import Joining, take_up_laid_aside
 from vitrine.stream.kafka.records import append_time_us, headers_of, record_of
 from vitrine.stream.log import Position, Record, Source, Stream
-
-if TYPE_CHECKING:
-    from vitrine.stream.kafka.log import KafkaLog
 
 # How long one of the two clients is waited for while the other may have something.
 _TURN_S: Final = 0.05
@@ -44,10 +41,21 @@ class _Reading:
     next_offset: int
 
 
+class Extent(Protocol):
+    """How far the topics reach; KafkaLog knows."""
+
+    @property
+    def partitions(self) -> int: ...
+
+    def first_offsets(self, sources: Iterable[Source]) -> dict[Source, int]: ...
+
+    def end_offsets(self, sources: Iterable[Source]) -> dict[Source, int]: ...
+
+
 class GroupConsumer:
     """The partitions that the group gives to this member. One thread at a time."""
 
-    def __init__(self, settings: KafkaSettings, log: KafkaLog) -> None:
+    def __init__(self, settings: KafkaSettings, log: Extent) -> None:
         self._settings = settings
         self._log = log
         self._reading: dict[Source, _Reading] = {}
