@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
 
 from services.searcher.partition_reader import View, now_us
 from services.searcher.query import Asked
@@ -18,8 +17,6 @@ from vitrine.v1 import catalogue_pb2
 from vitrine.v1 import filter_pb2 as filters
 from vitrine.v1 import searcher_pb2 as pb
 from vitrine.vectors import to_wire
-
-MAX_CATEGORIES: Final = 1_000
 
 
 def add_answer(target: pb.Hits, answer: Answer, asked: Asked, views: Mapping[int, View]) -> None:
@@ -95,9 +92,14 @@ def product_of(version: ProductVersion, live: Attributes, partition: int, with_v
 def listed(partition: int, view: View, wanted: Filter | None, with_vectors: bool, masks: Masks) -> Iterator[pb.Product]:
     """Every product of the partition that meets the filter and has not expired meanwhile."""
     for version in products_of(view.snapshot, wanted, masks):
-        if not (version.expires_at_us and version.expires_at_us <= now_us()):
+        if not has_expired(version):
             live = view.snapshot.live_attributes(version.product_id)
             yield product_of(version, live, partition, with_vectors)
+
+
+def has_expired(version: ProductVersion) -> bool:
+    """Whether it has, since the view was made that it was found in."""
+    return version.expires_at_us is not None and version.expires_at_us <= now_us()
 
 
 def status_of(partition: int, view: View, probed_recall: float, probed_queries: int) -> pb.PartitionStatus:
@@ -114,8 +116,7 @@ def status_of(partition: int, view: View, probed_recall: float, probed_queries: 
         probed_recall=probed_recall,
         probed_queries=probed_queries,
         categories=(
-            pb.CategoryCount(category=category, rows=rows)
-            for category, rows in view.snapshot.rows_by_category[:MAX_CATEGORIES]
+            pb.CategoryCount(category=category, rows=rows) for category, rows in view.snapshot.rows_by_category
         ),
     )
     for entry in view.snapshot.shards:

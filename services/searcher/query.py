@@ -48,8 +48,9 @@ class Asked:
         query = self.query
         if query.exact:
             return Turn.EXACT
-        # What comes after a place may have to be looked for deeper and deeper.
-        longer = query.filter or query.recall_target or query.after is not None or query.depth > QUICK_K
+        # What comes after a place, or beside many left out, may have to be looked for deeper and deeper.
+        deep = query.after is not None or max(query.depth, len(query.exclude)) > QUICK_K
+        longer = query.filter or query.recall_target or deep
         return Turn.LONGER if longer else Turn.QUICK
 
 

@@ -10,8 +10,17 @@ from itertools import chain, islice
 from typing import Final, get_args
 
 from services.searcher import metrics
-from services.searcher.codec import add_answer, add_hits, answer_of, field_facts, listed, product_of, status_of
-from services.searcher.partition_reader import View, now_us
+from services.searcher.codec import (
+    add_answer,
+    add_hits,
+    answer_of,
+    field_facts,
+    has_expired,
+    listed,
+    product_of,
+    status_of,
+)
+from services.searcher.partition_reader import View
 from services.searcher.probe import RecallProbe
 from services.searcher.query import Asked, checked, checked_scan
 from services.searcher.scan import PartitionScan, Scans
@@ -125,7 +134,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServicer):
         for product_id, partition in homes.items():
             view = views.get(partition)
             version = view.snapshot.product(product_id) if isinstance(view, View) else None
-            if version is not None and not (version.expires_at_us and version.expires_at_us <= now_us()):
+            if version is not None and not has_expired(version):
                 assert isinstance(view, View)
                 live = view.snapshot.live_attributes(product_id)
                 response.products.append(product_of(version, live, partition, request.with_vectors))

@@ -56,7 +56,10 @@ class SearchThreads:
         if turn is Turn.QUICK:
             return work()
         if turn <= Turn.EXACT and len(self._waiting) >= MOST_WAITING:
-            raise ResourceExhausted(f"{len(self._waiting)} searches wait for a thread", _RETRY_AFTER_S)
+            self._waiting = [entry for entry in self._waiting if not entry[2].given_up]
+            heapq.heapify(self._waiting)
+            if len(self._waiting) >= MOST_WAITING:
+                raise ResourceExhausted(f"{len(self._waiting)} searches wait for a thread", _RETRY_AFTER_S)
         waiting: Waiting[Work, Any] = Waiting(work, asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiting, (monotonic() + turn * _GIVES_WAY_S, next(self._numbers), waiting))
         self._threads.wake()

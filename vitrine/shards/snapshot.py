@@ -5,6 +5,7 @@ A snapshot is never edited: a new manifest, or the moment something expires, mak
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from vitrine.shards.selection import Mask
 from vitrine.shards.shard import Shard
 
 NEVER_US: Final = int(np.iinfo(np.int64).max)
+MAX_CATEGORIES: Final = 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +147,12 @@ class Snapshot:
 
     @cached_property
     def rows_by_category(self) -> list[tuple[str, int]]:
-        """Rows of each category, the largest first, then by name. Rows that are dead but not gone yet count too."""
+        """Rows of each of the largest categories, then by name. Rows that are dead but not gone yet count too."""
         counts = Counter[str]()
         for entry in self.shards:
             counts.update(entry.shard.rows_by_category)
-        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        # A shop whose category is a text of its own for each product must not cost everybody a sort of them all.
+        return heapq.nsmallest(MAX_CATEGORIES, counts.items(), key=lambda item: (-item[1], item[0]))
 
     def product(self, product_id: str) -> ProductVersion | None:
         """The product as it is now, or None if it is unknown, withdrawn or expired."""

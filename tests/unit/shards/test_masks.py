@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.builders import MODEL, NOW, fresh, product, rolled, scattered
 from vitrine.attributes import Attributes, AttributeValue
 from vitrine.filters import AnyString, Condition, Filter, IsBool, NumberRange, any_string, is_bool, number
-from vitrine.shards import live, masks, selection
+from vitrine.shards import live, masks
 from vitrine.shards.build import TreeSettings, write_rolled
 from vitrine.shards.live import LiveRows
 from vitrine.shards.masks import Masks, all_fields, fields_of
@@ -273,7 +273,7 @@ class TestKept:
         assert blocks[0].tolist() == (selection.rows * 2).tolist()
 
     def test_a_large_block_is_not_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(selection, "BLOCK_ROWS", 1)
+        monkeypatch.setattr("vitrine.shards.selection.BLOCK_ROWS", 1)
         view = view_of(painted(tmp_path, "red", "blue", "red"))
         selection = Masks().select(view.shards[0], view.live_blocks, RED).selection
 
