@@ -59,7 +59,7 @@ DROP TABLE old_letters;
 """
 _POLL_INTERVAL_S: Final = 0.02
 _BUSY_TIMEOUT_S: Final = 10.0
-# Feedback read at a time: whoever appends meanwhile waits no longer than that.
+# Feedback read at a time: whoever appends meanwhile waits for that, and once for what is older than asked for.
 _FEEDBACK_ROWS: Final = 5_000
 
 

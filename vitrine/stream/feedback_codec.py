@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 
 from vitrine.runtime.errors import InvalidArgument
 from vitrine.stream.codec import check_id, micros, timestamp
-from vitrine.stream.feedback import MAX_RANK, SURFACE, Feedback, FeedbackKind, Impression
+from vitrine.stream.feedback import MAX_ASKING, MAX_RANK, MAX_SHOWN, SURFACE, Feedback, FeedbackKind, Impression
 from vitrine.stream.log import FeedbackEntry
 from vitrine.v1 import feedback_pb2 as pb
 
@@ -93,6 +93,14 @@ def _fill_impression(message: pb.Impression, shown: Impression) -> None:
 
 
 def _impression(message: pb.Impression) -> Impression:
+    if not _QUERY_ID.fullmatch(message.query_id):
+        raise InvalidArgument("impression.query_id", f"{message.query_id[:64]!r} is not the query_id of an answer")
+    if not SURFACE.fullmatch(message.surface):
+        raise InvalidArgument("impression.surface", "has up to 64 of a-z, 0-9, - and _")
+    if len(message.product_ids) > MAX_SHOWN or len(message.query_product_ids) > MAX_ASKING:
+        raise InvalidArgument("impression", f"names more than {MAX_SHOWN} products, or {MAX_ASKING} that asked")
+    for product_id in (*message.product_ids, *message.query_product_ids):
+        check_id("impression.product_ids", product_id)
     return Impression(
         query_id=message.query_id,
         surface=message.surface,

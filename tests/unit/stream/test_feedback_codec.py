@@ -72,7 +72,28 @@ def test_what_is_wrong_is_named(fields: dict[str, object], field: str) -> None:
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff\xff", pb.FeedbackRecord(feedback=pb.Feedback()).SerializeToString()])
+def shown(**fields: object) -> bytes:
+    good: dict[str, object] = {"query_id": QUERY, "surface": "search", "product_ids": ["p"]}
+    return pb.FeedbackRecord(impression=pb.Impression(**{**good, **fields})).SerializeToString()  # type: ignore[arg-type]
+
+
+def test_an_impression_with_nothing_wrong_is_read() -> None:
+    assert decode(shown())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\xff\xff",
+        pb.FeedbackRecord(feedback=pb.Feedback()).SerializeToString(),
+        shown(query_id=""),
+        shown(surface="Search Page"),
+        shown(product_ids=["p", ""]),
+        shown(product_ids=["p"] * 101),
+        shown(query_product_ids=["p" * 257]),
+    ],
+)
 def test_what_somebody_else_put_there_is_refused(value: bytes) -> None:
     with pytest.raises(InvalidArgument):
         decode(value)
