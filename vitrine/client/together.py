@@ -26,15 +26,19 @@ Send = Callable[[Sequence[gateway_pb2.SearchRequest], float], Sequence[Result]]
 
 
 class _Waiting:
-    """A search, and the thread that waits for it until `woken`: with a result, with the lead, or with neither."""
+    """A search, and the thread that waits for it until `woken`: with a result, with the lead, or with neither.
 
-    __slots__ = ("company", "request", "result", "until_s", "woken")
+    `left`: the thread has gone; nothing that is handed to it would be taken.
+    """
+
+    __slots__ = ("company", "left", "request", "result", "until_s", "woken")
 
     def __init__(self, request: gateway_pb2.SearchRequest, until_s: float) -> None:
         self.request = request
         self.until_s = until_s
         self.result: Result | None = None
         self.company: list[_Waiting] = []
+        self.left = False
         self.woken = threading.Lock()
         self.woken.acquire()
 
@@ -111,9 +115,10 @@ class Together:
     def _leave(self, mine: _Waiting) -> None:
         """The thread of `mine` goes. The lead, if it came at the last moment, goes to another."""
         with self._lock:
+            mine.left = True
             if mine in self._waiting:
                 self._waiting.remove(mine)
             leads = bool(mine.company)
-            self._waiting.extendleft(reversed(mine.company[1:]))
+            self._waiting.extendleft(waiting for waiting in reversed(mine.company[1:]) if not waiting.left)
         if leads:
             self._hand_over()

@@ -134,6 +134,22 @@ def test_who_gives_up_as_it_is_handed_the_lead_passes_it_on(threads: ThreadPoolE
     gateway.open.set()
 
 
+def test_the_lead_is_not_passed_to_one_that_has_given_up_before(threads: ThreadPoolExecutor) -> None:
+    gateway = Gateway()
+    together = Together(gateway.send)
+    _ask(threads, together, ["first"] * CALLS)
+    gateway.wait_for_calls(CALLS)
+    late, gone, next_one = (_Waiting(pb.SearchRequest(), time.monotonic()) for _ in range(3))
+    together._waiting.extend([late, gone, next_one])
+    together._hand_over()
+
+    together._leave(gone)
+    together._leave(late)
+
+    assert next_one.company == [next_one]
+    gateway.open.set()
+
+
 def test_a_thread_that_is_interrupted_while_it_waits_is_not_handed_the_lead(threads: ThreadPoolExecutor) -> None:
     gateway = Gateway()
     together = Together(gateway.send)
