@@ -126,13 +126,14 @@ def placed(named: Named, gallery: Gallery, seed: int) -> Pairs:
         "without a category": len(known) - len(of_category),
         "within a category": len(of_category) - len(across),
     }
+    if named.splits is not None:
+        # Before pairs told twice are merged: a pair of test must not be one of train, either.
+        _check_apart(places[across], named.splits[across], gallery)
     kept, weights, splits = _merged(
         places[across], named.weights[across], None if named.splits is None else named.splits[across]
     )
     if splits is None:
         splits = _drawn(kept, len(gallery.ids), seed)
-    else:
-        _check_apart(kept, splits, gallery)
     counts["half held out"] = int((splits < 0).sum())
     pairs = Pairs(kept, weights, splits, counts)
     _check_enough(pairs)

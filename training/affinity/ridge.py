@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from training.affinity.pairs import Gallery, Pairs
 from vitrine.affinity import Alike
+from vitrine.runtime.errors import ConfigError
 from vitrine.vectors import Vectors
 
 # Without training, likeness counts at least so much: where it seems to say nothing there is little to learn from.
@@ -42,8 +43,10 @@ class Ridge:
         asked, wanted = centred[begin], centred[end]
         alike = asked * untrained.counted
         weighted = asked * weights[:, np.newaxis]
-        along = float(np.einsum("nd,nd,n->", alike, wanted, weights))
-        factor = max(_LEAST_LIKENESS, along / float(np.einsum("nd,nd,n->", alike, alike, weights)))
+        along, across = (float(np.einsum("nd,nd,n->", alike, other, weights)) for other in (wanted, alike))
+        if not across:
+            raise ConfigError("pairs", "no category has two products that differ: nothing can be learnt from them")
+        factor = max(_LEAST_LIKENESS, along / across)
         spectrum, rotation = np.linalg.eigh(weighted.T @ asked)
         crossed = (wanted - factor * alike).T @ weighted @ rotation
         base = factor * np.diag(untrained.counted.astype(np.float64))

@@ -194,9 +194,11 @@ def _stalled(
         before, over = _gateway_samples(stack), threading.Event()
         stalling = threading.Thread(target=_stall, args=(stack.pid("searcher1"), over))
         stalling.start()
-        load = run_open_load(stack.gateway, SEARCH_METHOD, requests, _QUIET_PER_S, seconds)
-        over.set()
-        stalling.join()
+        try:
+            load = run_open_load(stack.gateway, SEARCH_METHOD, requests, _QUIET_PER_S, seconds)
+        finally:
+            over.set()
+            stalling.join()
         after = _gateway_samples(stack)
     return {
         **_figures(load),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Final
 from urllib.request import ProxyHandler, build_opener
 
@@ -29,7 +30,7 @@ def added(before: Samples, after: Samples, name: str) -> float:
 
 
 def percentile(before: Samples, after: Samples, name: str, share: float, **labels: str) -> float:
-    """Of what a histogram has observed meanwhile, evenly spread within each bucket."""
+    """Of what a histogram has observed meanwhile, evenly spread within each bucket; at most the last finite bound."""
     wanted = set(labels.items())
     counts = sorted(
         (float(dict(place[1])["le"]), value - before.get(place, 0.0))
@@ -38,7 +39,7 @@ def percentile(before: Samples, after: Samples, name: str, share: float, **label
     )
     target, low, below = counts[-1][1] * share, 0.0, 0.0
     for high, count in counts:
-        if count >= target and count > below:
+        if count >= target and count > below and isfinite(high):
             return low + (high - low) * (target - below) / (count - below)
-        low, below = high, count
+        low, below = (high, count) if isfinite(high) else (low, below)
     return low
