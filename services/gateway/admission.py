@@ -57,23 +57,27 @@ class Admission:
         self._step_ends_s = 0.0
         self._peak = 0.0
         self._slowness: list[float] = []
+        self._places = 0
         self.limit = bound
         self.in_flight = 0.0
 
     def enter(self, work: Work) -> Place:
         """Room for `work`, given back when the place is left. Raises ResourceExhausted."""
         self._step()
-        if self.in_flight and self.in_flight + work.cost > self.limit and not self._relieve():
+        if self._places and self.in_flight + work.cost > self.limit and not self._relieve():
             self.overflow()
             # Spread out: those who are refused together shall not come back together.
             raise ResourceExhausted("there is more to answer than can be", random.uniform(*_RETRY_AFTER_S))
         place = Place(self, work, self._clock(), self.in_flight)
+        self._places += 1
         self.in_flight += work.cost
         self._peak = max(self._peak, self.in_flight)
         return place
 
     def leave(self, place: Place, answered: bool) -> None:
-        self.in_flight -= place.work.cost
+        self._places -= 1
+        # Sums of tenths leave a rest: with nobody there, nothing is under way.
+        self.in_flight = self.in_flight - place.work.cost if self._places else 0.0
         if answered and place.work.measured:
             self._learn(place, self._clock() - place.began_s)
         self._step()

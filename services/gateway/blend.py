@@ -13,7 +13,7 @@ from services.gateway import metrics
 from services.gateway.coalesce import Part
 from services.gateway.fields import check_known, check_number
 from services.gateway.paging import MAX_PAGED, Place, token_of
-from services.gateway.query import FACET_PRODUCTS, ORDERED_PRODUCTS, Question
+from services.gateway.query import FACET_PRODUCTS, ORDERED_PRODUCTS, Question, candidates_of
 from vitrine.attributes import AttributeValue
 from vitrine.facets import Facet, counted
 from vitrine.filters import ATTRIBUTES, CATEGORY, LIVE
@@ -132,7 +132,8 @@ def _fill_results(response: pb.SearchResponse, parts: Sequence[Part], question: 
 def _diverse(parts: Sequence[Part], question: Question) -> list[searcher_pb2.Hit]:
     """A page of the best candidates that are not all alike."""
     found = [pair for part in parts for pair in zip(part.hits.hits, part.hits.vectors, strict=True)]
-    found.sort(key=lambda pair: rank(pair[0]))
+    # As many as one searcher would have found, however many there are.
+    found = sorted(found, key=lambda pair: rank(pair[0]))[: candidates_of(question)]
     if not found:
         return []
     scores = np.array([hit.score for hit, _ in found], np.float32)

@@ -88,21 +88,22 @@ class Duplicates:
         """
         wanted, min_score = _checked(request, index)
         until_s = _now_s() + min(timeout_s, MAX_S) - DEADLINE_MARGIN_S
-        with self._place():
-            comparison = _Comparison(self._fanout, request, index, wanted, min_score, until_s)
-            comparing = asyncio.create_task(comparison.run())
-            try:
-                while not (await asyncio.wait({comparing}, timeout=PROGRESS_S))[0]:
-                    yield comparison.progress()
-                comparing.result()
-            finally:
-                comparing.cancel()
-                await asyncio.gather(comparing, return_exceptions=True)
-            last = comparison.summary()
-            async with aclosing(self._told(comparison.groups.listed(), request, index, until_s)) as told:
-                async for response in told:
-                    yield response
-            yield last
+        async with asyncio.timeout(MAX_S):
+            with self._place():
+                comparison = _Comparison(self._fanout, request, index, wanted, min_score, until_s)
+                comparing = asyncio.create_task(comparison.run())
+                try:
+                    while not (await asyncio.wait({comparing}, timeout=PROGRESS_S))[0]:
+                        yield comparison.progress()
+                    comparing.result()
+                finally:
+                    comparing.cancel()
+                    await asyncio.gather(comparing, return_exceptions=True)
+                last = comparison.summary()
+                async with aclosing(self._told(comparison.groups.listed(), request, index, until_s)) as told:
+                    async for response in told:
+                        yield response
+                yield last
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -13,6 +13,14 @@ from vitrine.v1 import gateway_pb2 as pb
 _NAMES: Final = {"string": "a string", "number": "a number", "bool": "a bool", "string_list": "a list of strings"}
 
 
+def within_category(wanted: filter_pb2.Filter, category: str) -> filter_pb2.Filter:
+    """`wanted`, of one category only."""
+    narrowed = filter_pb2.Filter()
+    narrowed.CopyFrom(wanted)
+    narrowed.all_of.add(field=CATEGORY, any_string=filter_pb2.AnyString(values=[category]))
+    return narrowed
+
+
 def check_known(
     wanted: Filter | None,
     facets: Iterable[str],

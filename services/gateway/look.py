@@ -12,10 +12,10 @@ from services.gateway.blend import fill_coverage, new_query_id, oldest, refuse_i
 from services.gateway.category import categories, predicted
 from services.gateway.coalesce import Part
 from services.gateway.fanout import Failures, Fanout
-from services.gateway.fields import check_known
+from services.gateway.fields import check_known, within_category
 from services.gateway.resolve import Picture, Resolver, direction
 from vitrine.affinity import Affinity, Learned, untrained
-from vitrine.filters import CATEGORY, Filter
+from vitrine.filters import Filter
 from vitrine.filters_codec import filter_from_message
 from vitrine.index.settings import IndexSettings
 from vitrine.model_folder import VectorPart
@@ -29,8 +29,8 @@ from vitrine.runtime.errors import (
     VitrineError,
 )
 from vitrine.stream.codec import MAX_CATEGORY_BYTES
-from vitrine.v1 import filter_pb2, searcher_pb2
 from vitrine.v1 import gateway_pb2 as pb
+from vitrine.v1 import searcher_pb2
 from vitrine.vectors import Vectors, from_wire, rows_from_wire, to_wire
 
 MAX_CATEGORIES: Final = 20
@@ -132,7 +132,7 @@ class Completing:
         """Those to search. Raises InvalidArgument for one that no product has."""
         known = categories(self._fanout.statuses())
         asked = [request.own_category] * bool(request.own_category) + list(request.categories)
-        if not known.keys() >= set(asked):
+        if not known or not known.keys() >= set(asked):
             # What is known of searchers may be a second old.
             await self._fanout.refresh()
             known = categories(self._fanout.statuses())
@@ -170,7 +170,7 @@ def _checked(request: pb.CompleteTheLookRequest, index: IndexSettings) -> Filter
     checks.check_at_least(request.at_least, index)
     checks.check_surface(request.surface)
     # With the condition that a category adds, so that no searcher finds it one too many.
-    filter_from_message(_within(request.filter, "any"))
+    filter_from_message(within_category(request.filter, "any"))
     return filter_from_message(request.filter)
 
 
@@ -198,14 +198,6 @@ def _per_category(request: pb.CompleteTheLookRequest) -> int:
     return request.per_category if request.HasField("per_category") else DEFAULT_PER_CATEGORY
 
 
-def _within(wanted: filter_pb2.Filter, category: str) -> filter_pb2.Filter:
-    """`wanted`, of one category only."""
-    narrowed = filter_pb2.Filter()
-    narrowed.CopyFrom(wanted)
-    narrowed.all_of.add(field=CATEGORY, any_string=filter_pb2.AnyString(values=[category]))
-    return narrowed
-
-
 def _queries(
     request: pb.CompleteTheLookRequest, query: Vectors, product_id: str, names: Sequence[str]
 ) -> Iterator[searcher_pb2.VectorQuery]:
@@ -217,7 +209,7 @@ def _queries(
         base.filter.CopyFrom(request.filter)
         yield base
     for name in names:
-        of_category = searcher_pb2.VectorQuery(with_vectors=True, filter=_within(request.filter, name))
+        of_category = searcher_pb2.VectorQuery(with_vectors=True, filter=within_category(request.filter, name))
         of_category.MergeFrom(base)
         yield of_category
 

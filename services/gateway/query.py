@@ -10,6 +10,7 @@ import xxhash
 
 from services.gateway import checks
 from services.gateway.examples import check_examples
+from services.gateway.fields import within_category
 from services.gateway.history import checked_history
 from services.gateway.paging import MAX_PAGED, Place, place_of
 from vitrine.filters import Filter
@@ -80,11 +81,7 @@ class Question(NamedTuple):
 
     def within(self, category: str) -> Question:
         """The same, of one category only."""
-        message = filter_pb2.Filter()
-        message.CopyFrom(self.filter_message)
-        message.all_of.append(
-            filter_pb2.Condition(field="category", any_string=filter_pb2.AnyString(values=[category]))
-        )
+        message = within_category(self.filter_message, category)
         return self._replace(filter=filter_from_message(message), filter_message=message, category=category)
 
 
@@ -150,7 +147,7 @@ def wire_queries(question: Question, vector: bytes) -> list[searcher_pb2.VectorQ
     `vector`: little-endian float32.
     """
     request = question.request
-    query = searcher_pb2.VectorQuery(vector=vector, k=_candidates(request, question.page_size))
+    query = searcher_pb2.VectorQuery(vector=vector, k=candidates_of(question))
     query.exclude_product_ids.extend(named_products(request))
     if request.HasField("min_score"):
         query.min_score = request.min_score
@@ -196,6 +193,11 @@ def _facets(query: searcher_pb2.VectorQuery, request: pb.SearchRequest, whole_hi
     return query
 
 
+def candidates_of(question: Question) -> int:
+    """Products to choose its page from."""
+    return _candidates(question.request, question.page_size)
+
+
 def _candidates(request: pb.SearchRequest, page_size: int) -> int:
     """Products to choose a page of `page_size` from."""
     if request.HasField("order_by"):
@@ -217,8 +219,13 @@ def _check_category_mode(request: pb.SearchRequest, kind: str) -> None:
     if request.category_mode not in pb.CategoryMode.values():
         raise InvalidArgument("category_mode", f"{request.category_mode} is not known")
     predicts = request.category_mode == pb.CATEGORY_MODE_PREDICT
-    if predicts and kind != "image":
-        raise InvalidArgument("category_mode", "PREDICT only goes with image: it is a picture that has to be judged")
+    if predicts:
+        if kind != "image":
+            raise InvalidArgument(
+                "category_mode", "PREDICT only goes with image: it is a picture that has to be judged"
+            )
+        # With the condition that the category adds, so that no picture makes it one too many.
+        filter_from_message(within_category(request.filter, "any"))
     if request.HasField("category_threshold") and not predicts:
         raise InvalidArgument("category_threshold", "only goes with category_mode PREDICT")
 

@@ -53,9 +53,10 @@ class Recent:
         self._queries: deque[Given | pb.RecentQuery] = deque(maxlen=MAX_QUERIES)
 
     def note(self, given: Given) -> None:
-        """Keeps the answer itself, which costs nothing, unless it is long."""
+        """Keeps the answer itself, which costs nothing, unless it is long, or its page token may hold a vector."""
         is_short = sum(1 for _ in islice(hits_of(given.response), _KEPT_HITS + 1)) <= _KEPT_HITS
-        self._queries.appendleft(given if is_short else given.message())
+        has_vector = given.kind != "vector" and isinstance(given.response, pb.SearchResponse)
+        self._queries.appendleft(given if is_short and not has_vector else given.message())
 
     def listed(self, request: pb.ListRecentQueriesRequest) -> pb.ListRecentQueriesResponse:
         """Newest first. Raises InvalidArgument (`count`)."""

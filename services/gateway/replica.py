@@ -14,9 +14,11 @@ import grpc.aio
 
 from services.gateway import metrics
 from services.gateway.coalesce import Lane, Limits
+from services.gateway.own_time import awaiting
 from services.gateway.topology import Topology
 from vitrine.runtime.channels import internal_channel
 from vitrine.runtime.errors import ConfigError
+from vitrine.runtime.interceptors import code_of
 from vitrine.runtime.logs import logger
 from vitrine.v1 import searcher_pb2 as pb
 from vitrine.v1 import searcher_pb2_grpc
@@ -115,10 +117,13 @@ class Replica:
     async def ask_status(self, timeout_s: float) -> None:
         began_s = monotonic()
         try:
-            status = await self.stub.GetStatus(pb.SearcherStatusRequest(), timeout=timeout_s)
-        except grpc.aio.AioRpcError:
+            with awaiting():
+                status = await self.stub.GetStatus(pb.SearcherStatusRequest(), timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            if timeout_s < _STATUS_TIMEOUT_S and code_of(error) == "DEADLINE_EXCEEDED":
+                return  # a caller in a hurry: that says nothing about the searcher
             self.status, self.serving = None, frozenset()
-            if self.silent and self._heard_s < began_s and timeout_s >= _STATUS_TIMEOUT_S:
+            if self.silent and self._heard_s < began_s:
                 self.give_up()
             return
         self.heard()
@@ -204,7 +209,8 @@ class Replicas:
         while True:
             self._reload()
             for address in self._topology.addresses():
-                self._replicas.setdefault(address, Replica(address))
+                if address not in self._replicas:
+                    self._replicas[address] = Replica(address)
             await self.refresh(_STATUS_TIMEOUT_S)
             metrics.REPLICAS_UP.set(sum(replica.status is not None for replica in self._replicas.values()))
             await asyncio.sleep(self._interval_s)

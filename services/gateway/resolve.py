@@ -13,6 +13,7 @@ import numpy as np
 from services.gateway import metrics
 from services.gateway.embedding_cache import DEFAULT_BOUND_BYTES, DEFAULT_TTL_S, EmbeddingCache, key_of
 from services.gateway.fanout import DEADLINE_MARGIN_S, Fanout
+from services.gateway.own_time import awaiting
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.errors import (
     BadImage,
@@ -136,9 +137,10 @@ class Resolver:
         """What the embedder says of the index's model. Raises Unavailable, DeadlineExceeded, ModelMismatch."""
         if self._model is None or self._model.model_id != index.model_id:
             try:
-                model = await self._embedder.GetModel(
-                    embedder_pb2.GetModelRequest(), timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S)
-                )
+                with awaiting():
+                    model = await self._embedder.GetModel(
+                        embedder_pb2.GetModelRequest(), timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S)
+                    )
             except grpc.aio.AioRpcError as error:
                 raise _embedder_error(error) from error
             if model.model_id != index.model_id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from services.gateway.query import MAX_PAGE_SIZE
 from vitrine.v1 import gateway_pb2 as pb
 
 
@@ -30,19 +31,28 @@ _EXACT: Final = 8.0
 # Ranked, read and sent at the price of a plain search.
 _PRODUCTS: Final = 100
 # It waits for events to be indexed, most of the time.
-_WAITING: Final = Work("waiting", 0.1, measured=False)
+_WAITING: Final = Work("waiting", 0.1)
 
 
 def work_of(method: str, request: Any) -> Work | None:
     """None: the call is cheap, or bounded by itself, and always let in."""
     weigh = _WEIGH.get(method)
-    return weigh(request) if weigh else None
+    work = weigh(request) if weigh else None
+    return work._replace(measured=False) if work and _waits(request) else work
+
+
+def _waits(request: Any) -> bool:
+    """Whether it waits for events to be indexed: how long that takes says nothing about how busy we are."""
+    searches = request.searches if isinstance(request, pb.BatchSearchRequest) else [request]
+    return any(search.at_least for search in searches)
 
 
 def _search(request: pb.SearchRequest) -> Work:
-    if request.at_least:
+    # One that is out of range is refused once it is looked at, and costs nothing.
+    page_size = request.page_size if request.page_size <= MAX_PAGE_SIZE else 0
+    if request.at_least and not request.exact and page_size <= _PRODUCTS:
         return _WAITING
-    cost = max(1.0, request.page_size / _PRODUCTS)
+    cost = max(1.0, page_size / _PRODUCTS)
     if request.exact:
         cost *= _EXACT
     if request.facets or request.HasField("order_by"):
