@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway import metrics
 from services.gateway.coalesce import Part
+from services.gateway.compose import Aim
 from services.gateway.fields import check_known, check_number
 from services.gateway.paging import MAX_PAGED, Place, token_of
 from services.gateway.query import FACET_PRODUCTS, ORDERED_PRODUCTS, Question, candidates_of
@@ -30,20 +31,20 @@ _RETRY_AFTER_S: Final = 0.5
 def blend(
     response: pb.SearchResponse,
     question: Question,
-    vector: bytes,
+    aim: Aim,
     found: Sequence[Sequence[Part]],
     failures: Iterable[searcher_pb2.PartitionFailure],
     index: IndexSettings,
 ) -> None:
     """Fills `response` with the best of all partitions that answered.
 
-    `vector`: little-endian float32. `found`: for each of the question's `wire_queries`, what every searcher found.
+    `found`: for each of the question's `wire_queries`, what every searcher found.
     Raises Unavailable if none answered, or not all and `require_complete`; DeadlineExceeded if time ran out for all;
     InvalidArgument for a field that no product has.
     """
     parts = found[0]
-    answered = [answer for part in parts for answer in part.answer.answers]
-    fill_coverage(response.coverage, answered, failures, index)
+    answered, failed = without_away(parts, failures, aim.away)
+    fill_coverage(response.coverage, answered, failed, index)
     refuse_if_too_little(response.coverage, question.request.require_complete)
     if question.filter or question.request.facets or question.ordered:
         facts = [fact for asked in found for part in asked for fact in part.hits.fields]
@@ -58,7 +59,19 @@ def blend(
     response.model_id = index.model_id
     response.query_id = new_query_id()
     _fill_results(response, parts, question)
-    _fill_next_page(response, question, vector)
+    _fill_next_page(response, question, aim.vector)
+
+
+def without_away(
+    parts: Iterable[Part], failures: Iterable[searcher_pb2.PartitionFailure], away: Mapping[int, str]
+) -> tuple[list[searcher_pb2.PartitionAnswer], list[searcher_pb2.PartitionFailure]]:
+    """The partitions that answered, and those that failed.
+
+    One that did not say what the shopper liked (`away`) has not answered, even if it could be searched a moment later.
+    """
+    answered = [answer for part in parts for answer in part.answer.answers if answer.partition not in away]
+    silent = [searcher_pb2.PartitionFailure(partition=number, reason=f"history: {why}") for number, why in away.items()]
+    return answered, [*failures, *silent]
 
 
 def fill_coverage(

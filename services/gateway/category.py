@@ -29,9 +29,14 @@ def narrowed(
     """`question` within the category, where the model is sure enough of it and the catalogue has it."""
     request = question.request
     threshold = request.category_threshold if request.HasField("category_threshold") else _DEFAULT_THRESHOLD
-    if not found.category or found.confidence < threshold or found.category not in categories(statuses):
+    if not found.category or found.confidence < threshold or not _exists(found.category, statuses):
         return question
     return question.within(found.category)
+
+
+def _exists(category: str, statuses: Iterable[searcher_pb2.SearcherStatusResponse]) -> bool:
+    counts = (count for answer in statuses for status in answer.partitions for count in status.categories)
+    return any(count.category == category for count in counts)
 
 
 def categories(statuses: Iterable[searcher_pb2.SearcherStatusResponse]) -> dict[str, int]:

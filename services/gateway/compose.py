@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from services.gateway.history import checked_history, taste_weights
 from services.gateway.query import Question
-from services.gateway.resolve import Embedded, Found, Item, Picture
+from services.gateway.resolve import Embedded, Found, Item, Picture, away
+from vitrine.index.settings import IndexSettings
 from vitrine.runtime.errors import InvalidArgument, NotFound, UnknownProduct, VitrineError
 from vitrine.v1 import gateway_pb2 as pb
 from vitrine.vectors import Vectors, from_wire, to_wire, unit
@@ -23,22 +23,28 @@ _DEFAULT_HISTORY_WEIGHT: Final = 0.3
 
 
 class Aim(NamedTuple):
-    """What searchers are asked with. `vector`: little-endian float32, unit length. The rest: of a picture."""
+    """What searchers are asked with. `vector`: little-endian float32, unit length.
+
+    region, category_scores  of a picture
+    away  partitions that hold products of the history and did not answer, and why: the vector lacks them
+    """
 
     vector: bytes
     region: pb.FoundRegion | None = None
     category_scores: bytes = b""
+    away: Mapping[int, str] = {}
 
 
 def items_of(question: Question) -> list[Item]:
     """What has to be looked up: the picture or product that asks, or the examples; then the history."""
     at_least = question.request.at_least
     items = [Item(thing, field, at_least) for thing, field in _asking(question)]
-    return items + [Item(product_id, "history", at_least) for product_id in _taste(question)]
+    return items + [Item(product_id, "history", at_least) for product_id in question.taste]
 
 
-def composed(question: Question, found: Sequence[Found], dim: int) -> Aim:
+def composed(question: Question, found: Sequence[Found], index: IndexSettings) -> Aim:
     """`found`: what has become of `items_of`. Raises what is wrong with what asks; a history may have gaps."""
+    dim = index.dim
     things = list(_asking(question))
     asked, liked = found[: len(things)], found[len(things) :]
     known = [one for one in asked if isinstance(one, Embedded)]
@@ -47,7 +53,7 @@ def composed(question: Question, found: Sequence[Found], dim: int) -> Aim:
             raise _named(one, field)
     aim = known[0] if question.kind in ("image", "product_id") else Embedded(_of_wire(question, known, dim))
     vector = _bent(question, aim.vector, liked, dim) if liked else aim.vector
-    return Aim(vector, aim.region, aim.category_scores)
+    return Aim(vector, aim.region, aim.category_scores, away(dict(zip(question.taste, liked, strict=True)), index))
 
 
 def _asking(question: Question) -> Iterator[tuple[Picture | str, str]]:
@@ -96,11 +102,6 @@ def _mean(weighed: Sequence[tuple[Vectors, float]], field: str) -> Vectors:
     return direction
 
 
-def _taste(question: Question) -> dict[str, float]:
-    """What each product of the history weighs."""
-    return taste_weights(checked_history(question.request.history))
-
-
 def _named(error: VitrineError, field: str) -> VitrineError:
     """`error` by the name that the caller has for what it is about."""
     if isinstance(error, UnknownProduct) and field != "product_id":
@@ -118,7 +119,7 @@ def _bent(question: Question, vector: bytes, liked: Sequence[Found], dim: int) -
     share = request.history_weight if request.HasField("history_weight") else _DEFAULT_HISTORY_WEIGHT
     known = [
         (from_wire(one.vector, dim), weight)
-        for one, weight in zip(liked, _taste(question).values(), strict=True)
+        for one, weight in zip(liked, question.taste.values(), strict=True)
         if isinstance(one, Embedded)
     ]
     if not known or not share:

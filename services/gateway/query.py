@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import xxhash
@@ -11,7 +12,7 @@ import xxhash
 from services.gateway import checks
 from services.gateway.examples import check_examples
 from services.gateway.fields import within_category
-from services.gateway.history import checked_history
+from services.gateway.history import checked_history, taste_weights
 from services.gateway.paging import MAX_PAGED, Place, place_of
 from vitrine.filters import Filter
 from vitrine.filters_codec import filter_from_message
@@ -46,6 +47,7 @@ class Question(NamedTuple):
     after   where the page before ended; None = this is the first
     key     16 bytes, the same for every page of the same query
     plain   may travel to a searcher together with others: it asks for nothing that they do not
+    taste   what each product of the history weighs, the weightiest first; together 1
     category  predicted, and all that is searched; empty: not
     """
 
@@ -57,6 +59,7 @@ class Question(NamedTuple):
     after: Place | None
     key: bytes
     plain: bool
+    taste: Mapping[str, float]
     category: str = ""
 
     @property
@@ -95,7 +98,7 @@ def checked(request: pb.SearchRequest, index: IndexSettings) -> Question:
     checks.check_facets(request.facets)
     checks.check_at_least(request.at_least, index)
     checks.check_surface(request.surface)
-    checked_history(request.history)
+    taste = taste_weights(checked_history(request.history))
     _check_shares(request)
     _check_category_mode(request, kind)
     page_size = asked_page_size(request)
@@ -103,7 +106,8 @@ def checked(request: pb.SearchRequest, index: IndexSettings) -> Question:
     _check_order(request, page_size)
     wanted = filter_from_message(request.filter) if request.HasField("filter") else None
     key = _key(request, kind, wanted, index)
-    question = Question(request, kind, page_size, wanted, request.filter, None, key, _plain(request, wanted, page_size))
+    plain = _plain(request, wanted, page_size)
+    question = Question(request, kind, page_size, wanted, request.filter, None, key, plain, taste)
     return _later(question, index) if request.page_token else question
 
 

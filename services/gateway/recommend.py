@@ -13,20 +13,19 @@ import numpy.typing as npt
 
 from services.gateway import checks
 from services.gateway.ask import ask
-from services.gateway.blend import fill_coverage, new_query_id, oldest, refuse_if_too_little
+from services.gateway.blend import fill_coverage, new_query_id, oldest, refuse_if_too_little, without_away
 from services.gateway.coalesce import Part
 from services.gateway.fanout import Failures, Fanout
 from services.gateway.fields import check_known
 from services.gateway.history import DEFAULT_HALF_LIFE_DAYS, checked_history, taste_weights
 from services.gateway.query import DEFAULT_PAGE_SIZE
-from services.gateway.resolve import Resolver, directions
+from services.gateway.resolve import Resolver, away, directions, time_to_look_up
 from vitrine.filters import Filter
 from vitrine.filters_codec import filter_from_message
 from vitrine.index.settings import IndexSettings
 from vitrine.interests import Interest, interests_of, turns
 from vitrine.ranking import diversified, merged
 from vitrine.runtime.errors import InvalidArgument, NotFound, Unavailable, UnknownProduct, VitrineError
-from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import gateway_pb2 as pb
 from vitrine.v1 import searcher_pb2
 from vitrine.vectors import Vectors, rows_from_wire, to_wire
@@ -112,7 +111,9 @@ class Recommending:
     async def _taste(self, asked: _Asked, index: IndexSettings, timeout_s: float) -> _Taste:
         """Raises NotFound where nothing of the history is in the index, Unavailable where that cannot be told."""
         ids = list(asked.weights)
-        found = await self._resolver.products(ids, index, timeout_s, asked.request.at_least, with_vectors=True)
+        at_least = asked.request.at_least
+        within_s = time_to_look_up(timeout_s, at_least)
+        found = await self._resolver.products(ids, index, within_s, at_least, with_vectors=True)
         taste = _taste_of(dict(zip(ids, found, strict=True)), asked, index)
         if taste.product_ids:
             return taste
@@ -124,17 +125,12 @@ class Recommending:
 def _taste_of(found: Mapping[str, searcher_pb2.Product | VitrineError], asked: _Asked, index: IndexSettings) -> _Taste:
     """`found`: by product, the weightiest first."""
     known = {name: one for name, one in found.items() if isinstance(one, searcher_pb2.Product)}
-    away = {
-        partition_of(name, index.partitions): str(one).partition(": ")[2]
-        for name, one in found.items()
-        if isinstance(one, VitrineError) and not isinstance(one, UnknownProduct)
-    }
     return _Taste(
         list(known),
         directions(list(known.values()), index.dim),
         np.array([asked.weights[name] for name in known]),
         [name for name, one in found.items() if isinstance(one, UnknownProduct)],
-        away,
+        away(found, index),
     )
 
 
@@ -189,14 +185,9 @@ def _fill_facts(
     index: IndexSettings,
 ) -> None:
     """How complete the answer is, and what it is based on. Raises Unavailable, DeadlineExceeded, InvalidArgument."""
-    # All queries travel in one call, so what is true of the first one's parts is true of all. A partition that did not
-    # say what the shopper liked has not answered, even if it could be searched a moment later.
-    answered = [answer for part in found[0] for answer in part.answer.answers if answer.partition not in taste.away]
-    silent = [
-        searcher_pb2.PartitionFailure(partition=partition, reason=f"history: {reason}")
-        for partition, reason in taste.away.items()
-    ]
-    fill_coverage(response.coverage, answered, [*failures, *silent], index)
+    # All queries travel in one call, so what is true of the first one's parts is true of all.
+    answered, failed = without_away(found[0], failures, taste.away)
+    fill_coverage(response.coverage, answered, failed, index)
     refuse_if_too_little(response.coverage, asked.request.require_complete)
     facts = [fact for parts in found for part in parts for fact in part.hits.fields]
     check_known(asked.filter, (), facts, response.coverage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -170,14 +170,15 @@ class Resolver:
         at_least: Sequence[catalogue_pb2.LogPosition],
         with_vectors: bool,
     ) -> list[searcher_pb2.Product | VitrineError]:
-        """Products as they are indexed now, any number, in order; UnknownProduct or Unavailable for those missing."""
+        """Products as they are indexed now, any number, in order; UnknownProduct or Unavailable for those missing.
+
+        A partition that hangs takes all of `timeout_s`: `time_to_look_up` leaves some for what follows.
+        """
         homes = {product_id: partition_of(product_id, index.partitions) for product_id in product_ids}
         call = searcher_pb2.GetProductsRequest(index=index.name, with_vectors=with_vectors, at_least=at_least)
         ids = list(homes)
         parts = [{name: homes[name] for name in ids[begin : begin + GET_PRODUCTS]} for begin in _begins(ids)]
-        # A partition that hangs must not take all the time: what is found is to be searched with.
-        within_s = timeout_s if len(ids) == 1 or at_least else timeout_s / 2
-        looked_up = await asyncio.gather(*(self._fanout.products(call, part, within_s) for part in parts))
+        looked_up = await asyncio.gather(*(self._fanout.products(call, part, timeout_s) for part in parts))
         known = {
             product.product_id: product for answers, _ in looked_up for found in answers for product in found.products
         }
@@ -195,7 +196,9 @@ class Resolver:
 
     async def _of_products(self, items: Sequence[Item], index: IndexSettings, timeout_s: float) -> list[Found]:
         ids = [item.thing for item in items if isinstance(item.thing, str)]
-        products = await self.products(ids, index, timeout_s, items[0].at_least, with_vectors=True)
+        at_least = items[0].at_least
+        within_s = time_to_look_up(timeout_s, at_least) if len(ids) > 1 else timeout_s
+        products = await self.products(ids, index, within_s, at_least, with_vectors=True)
         return [
             product if isinstance(product, VitrineError) else Embedded(to_wire(direction(product, index.dim)))
             for product in products
@@ -210,6 +213,23 @@ async def _keys(pictures: Sequence[Picture], model_id: str) -> list[bytes]:
 
 def _size_bytes(found: Embedded) -> int:
     return len(found.vector) + len(found.category_scores) + (found.region.ByteSize() if found.region else 0)
+
+
+def time_to_look_up(timeout_s: float, at_least: Sequence[catalogue_pb2.LogPosition]) -> float:
+    """Of `timeout_s`, for products of which those that are found are to be searched with, be it without the others.
+
+    All of it where events have to be waited for: the search waits for the same ones.
+    """
+    return timeout_s if at_least else timeout_s / 2
+
+
+def away(found: Mapping[str, object], index: IndexSettings) -> dict[int, str]:
+    """Partitions that did not answer for products of theirs, and why. `found`: by product, itself or its error."""
+    return {
+        partition_of(product_id, index.partitions): str(one).partition(": ")[2]
+        for product_id, one in found.items()
+        if isinstance(one, VitrineError) and not isinstance(one, UnknownProduct)
+    }
 
 
 def direction(product: searcher_pb2.Product, dim: int) -> Vectors:

@@ -97,7 +97,7 @@ class Searching:
         for question, own in zip(questions, items, strict=True):
             things = [next(found) for _ in own]
             try:
-                aim = Aim(question.vector) if question.vector else composed(question, things, index.dim)
+                aim = Aim(question.vector) if question.vector else composed(question, things, index)
                 aimed.append(await self._narrowed(question, aim, index, until_s))
             except VitrineError as error:
                 aimed.append(error)
@@ -170,9 +170,9 @@ async def _fill(
     question, aim = asking.question, asking.aim
     hits = sum(len(part.hits.hits) for parts in found for part in parts)
     if hits > _INLINE_HITS:
-        await asyncio.to_thread(blend, response, question, aim.vector, found, failures, index)
+        await asyncio.to_thread(blend, response, question, aim, found, failures, index)
     else:
-        blend(response, question, aim.vector, found, failures, index)
+        blend(response, question, aim, found, failures, index)
     if names := question.request.facets:
         response.facets.extend(await asyncio.to_thread(facets_of, names, found[-1]))
     if aim.region:
@@ -191,7 +191,8 @@ def _check_batch(requests: Sequence[pb.SearchRequest]) -> None:
     wanted = sum(count for count in map(products_wanted, requests) if count <= MAX_PAGE_SIZE)
     if wanted > MAX_BATCH_PRODUCTS:
         reason = (
-            f"ask for {wanted:,} products (1,000 a search with facets), at most {MAX_BATCH_PRODUCTS:,} are accepted"
+            f"need {wanted:,} products to be found, at most {MAX_BATCH_PRODUCTS:,} are accepted: one with facets at least "
+            "1,000, with order_by 1,000, with diversity five times its page_size and at least 50, others their page_size"
         )
         raise InvalidArgument("searches", reason)
 

@@ -61,6 +61,7 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     kinds      what it knows of fields
     silent     it leaves status calls without an answer
     withdrawn  products that it has no more when they are asked for by name
+    unread     partitions whose products it cannot look up, though it can search them
     """
 
     partitions: Sequence[int]
@@ -75,6 +76,7 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
     hits_fit: int | None = None
     breaks_after: int | None = None
     withdrawn: set[str] = field(default_factory=set)
+    unread: set[int] = field(default_factory=set)
     silent: bool = False
 
     def __post_init__(self) -> None:
@@ -126,7 +128,7 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
         response = pb.GetProductsResponse(model_id=MODEL)
         for product_id in request.product_ids:
             partition = partition_of(product_id, PARTITIONS)
-            if partition not in self.partitions or partition in self.missing:
+            if partition not in self.partitions or partition in self.missing | self.unread:
                 response.failures.add(partition=partition, reason="not served here")
             elif product_id in self.catalogue and product_id not in self.withdrawn:
                 product = response.products.add(product_id=product_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from services.gateway import scan, search
+from services.gateway import duplicates, scan, search
 from services.gateway.blend import blend
-from tests.unit.gateway.running import BREAKS, DIM, PARTITIONS, Running, StubSearcher, running
+from services.gateway.resolve import Resolver
+from tests.unit.gateway.running import BREAKS, DIM, MODEL, PARTITIONS, Running, StubSearcher, running
 from vitrine.client import Search, VisualSearchClient
+from vitrine.index.settings import IndexSettings
+from vitrine.runtime.channels import internal_channel
 from vitrine.runtime.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from vitrine.stream.partitioning import partition_of
 from vitrine.v1 import gateway_pb2 as pb
@@ -410,6 +414,43 @@ async def test_a_scan_that_nobody_reads_gives_its_place_back(tmp_path: Path, mon
             other = client.scan(vector=np.frombuffer(QUERY, "<f4"), min_score=0.9, require_complete=True)
             assert await asyncio.to_thread(lambda: list(other))
         unread.cancel()
+
+
+async def test_a_taste_that_cannot_be_looked_up_is_said_to_be_missing(two: Running) -> None:
+    two.searchers[1].unread.add(1)
+    liked = next(name for name in PRODUCTS if partition_of(name, 2) == 1)
+    history = [pb.HistoryItem(product_id=liked)]
+
+    response = await _search(two, history=history)
+
+    assert [(failure.partition, failure.reason) for failure in response.coverage.failures] == [
+        (1, "history: not served here")
+    ]
+    assert response.results
+    with pytest.raises(grpc.aio.AioRpcError, match="require_complete: partition 1: history"):
+        await _search(two, history=history, require_complete=True)
+
+
+async def test_duplicates_that_nobody_reads_give_their_place_back(
+    two: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "MAX_S", 0.5)
+    index = IndexSettings("default", DIM, MODEL, PARTITIONS)
+    async with internal_channel(two.address) as channel:
+        finding = duplicates.Duplicates(Resolver(channel, two.fanout), two.fanout)
+
+        async def read_one() -> None:
+            async with aclosing(finding.find(pb.FindDuplicatesRequest(), index, TIMEOUT_S)) as found:
+                await anext(found)
+                await asyncio.Event().wait()
+
+        unread = asyncio.ensure_future(read_one())
+        await asyncio.wait([unread], timeout=TIMEOUT_S)
+
+        assert unread.done()
+        monkeypatch.setattr(duplicates, "MAX_S", TIMEOUT_S)
+        assert [message async for message in finding.find(pb.FindDuplicatesRequest(), index, TIMEOUT_S)]
+        await asyncio.gather(unread, return_exceptions=True)
 
 
 async def test_a_search_for_another_index_is_refused_within_its_batch(alone: Running) -> None:
