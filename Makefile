@@ -57,7 +57,6 @@ bench: ## Measure speed and recall on this machine
 	@$(SETUP) cpu
 	@$(BIN)/vitrine bench $(ARGS)
 
-bench-peers: DATA ?= $(wildcard ../shared/data/fashion-small.parquet)
 bench-peers: ## Measure Vitrine beside Chroma, LanceDB, Milvus Lite and three libraries (DATA=PATH or VECTORS=FOLDER)
 	@$(SETUP) cpu
 	@$(if $(VECTORS),,$(BIN)/vitrine bench vectors --out $(PEER_VECTORS) --rows 39507 $(if $(DATA),--data "$(DATA)") > /dev/null)

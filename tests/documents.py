@@ -12,7 +12,8 @@ API: Final = ROOT / "docs" / "api.md"
 
 _PYTHON: Final = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _GRPCURL: Final = re.compile(
-    r"^grpcurl -plaintext -d @ 127\.0\.0\.1:7000 ([\w.]+)/(\w+) <<'?JSON'?\n(.*?)^JSON$", re.MULTILINE | re.DOTALL
+    r"^grpcurl -plaintext (?:-max-time \d+ )?-d @ 127\.0\.0\.1:7000 ([\w.]+)/(\w+) <<'?JSON'?\n(.*?)^JSON$",
+    re.MULTILINE | re.DOTALL,
 )
 _SECTION: Final = re.compile(r"^## (\w[^\n]*)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 

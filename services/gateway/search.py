@@ -191,8 +191,8 @@ def _check_batch(requests: Sequence[pb.SearchRequest]) -> None:
     wanted = sum(count for count in map(products_wanted, requests) if count <= MAX_PAGE_SIZE)
     if wanted > MAX_BATCH_PRODUCTS:
         reason = (
-            f"need {wanted:,} products to be found, at most {MAX_BATCH_PRODUCTS:,} are accepted: one with facets at least "
-            "1,000, with order_by 1,000, with diversity five times its page_size and at least 50, others their page_size"
+            f"ask for {wanted:,} products, at most {MAX_BATCH_PRODUCTS:,} are accepted: page_size for each; "
+            "with diversity five times that and at least 50; with order_by 1,000; with facets at least 1,000"
         )
         raise InvalidArgument("searches", reason)
 

@@ -13,6 +13,7 @@ import typer
 from vitrine.cli import commands, console, filtering
 from vitrine.cli.grid import Cell, check_grid_path, save_grid
 from vitrine.client import Crop, DuplicateMember, Example, Examples, Search, VisualSearchClient
+from vitrine.client.batches import MAX_PAGED
 from vitrine.images import CropBox, thumbnail
 from vitrine.runtime.errors import ConfigError, InvalidArgument, NotFound
 from vitrine.shards.records import Hit
@@ -30,7 +31,7 @@ SaveOption = Annotated[Path | None, typer.Option(help="save a picture grid, e.g.
 
 def search(
     query: Annotated[str, typer.Argument(help=QUERY_HELP)],
-    k: Annotated[int, typer.Option("--k", help="products wanted, 1 to 10,000")] = 10,
+    k: Annotated[int, typer.Option("--k", min=1, max=MAX_PAGED, help="products wanted, 1 to 1,000")] = 10,
     folder: commands.Folder = commands.DEFAULT_FOLDER,
     gateway: commands.Gateway = "",
     crop: CropOption = "",

@@ -494,11 +494,11 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def region(self) -> Global___FoundRegion:
-        """Only with crop_mode AUTO."""
+        """Only with crop_mode AUTO, on the first page."""
 
     @_builtins.property
     def predicted_category(self) -> Global___PredictedCategory:
-        """Only with category_mode PREDICT."""
+        """Only with category_mode PREDICT, on the first page; those after it keep to the category that it searched."""
 
     def __init__(
         self,
@@ -592,7 +592,10 @@ class BatchSearchRequest(_message.Message):
     """Of every search here; empty = the default one. A search that names another is refused."""
     @_builtins.property
     def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchRequest]:
-        """1 to 256. At most 64 of them by image. Their page sizes together at most 10,000, where one with facets counts 1,000."""
+        """1 to 256, with at most 64 pictures in all, examples included. The products that searchers have to find for them are
+        at most 10,000 together: page_size for each; with `diversity` five times that and at least 50; with `order_by`
+        1,000; with `facets` at least 1,000.
+        """
 
     def __init__(
         self,
@@ -877,7 +880,7 @@ class Recommendation(_message.Message):
     interest: _builtins.int
     """Index into `interests`."""
     because_product_id: _builtins.str
-    """The product of the history that is most like it: "because you looked at …"."""
+    """The product of that interest that is most like it: "because you looked at …"."""
     @_builtins.property
     def hit(self) -> _searcher_pb2.Hit: ...
     def __init__(

@@ -104,7 +104,8 @@ class VisualSearchServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchSearch(self, request, context):
-        """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result.
+        """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`), RESOURCE_EXHAUSTED; those of
+        a search are its result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,14 +136,16 @@ class VisualSearchServicer:
 
     def FindDuplicates(self, request, context):
         """Groups of near-duplicate products over the whole catalogue. As costly as a search for every product; one runs at a
-        time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED, UNAVAILABLE.
+        time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED (one is running), DEADLINE_EXCEEDED (no
+        group is answered then), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SendFeedback(self, request, context):
-        """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, UNAVAILABLE.
+        """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, NOT_FOUND
+        (`index`), RESOURCE_EXHAUSTED (too much waits for the log), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,7 +159,7 @@ class VisualSearchServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetProduct(self, request, context):
-        """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE.
+        """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,9 @@ class VisualSearchStub:
     UNAVAILABLE (no partition answered, or not all and `require_complete`).
     """
     BatchSearch: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.BatchSearchRequest, _gateway_pb2.BatchSearchResponse]
-    """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result."""
+    """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`), RESOURCE_EXHAUSTED; those of
+    a search are its result.
+    """
     Scan: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ScanRequest, _gateway_pb2.ScanResponse]
     """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
     may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
@@ -50,14 +52,17 @@ class VisualSearchStub:
     """What goes with a product: the best of other categories. Errors: as Search."""
     FindDuplicates: _grpc.UnaryStreamMultiCallable[_gateway_pb2.FindDuplicatesRequest, _gateway_pb2.FindDuplicatesResponse]
     """Groups of near-duplicate products over the whole catalogue. As costly as a search for every product; one runs at a
-    time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED, UNAVAILABLE.
+    time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED (one is running), DEADLINE_EXCEEDED (no
+    group is answered then), UNAVAILABLE.
     """
     SendFeedback: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SendFeedbackRequest, _gateway_pb2.SendFeedbackResponse]
-    """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, UNAVAILABLE."""
+    """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, NOT_FOUND
+    (`index`), RESOURCE_EXHAUSTED (too much waits for the log), UNAVAILABLE.
+    """
     ListRecentQueries: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListRecentQueriesRequest, _gateway_pb2.ListRecentQueriesResponse]
     """For people who look after the shop. Errors: INVALID_ARGUMENT (`count`), NOT_FOUND (`index`)."""
     GetProduct: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetProductRequest, _gateway_pb2.GetProductResponse]
-    """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
+    """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNAVAILABLE."""
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]
     """The small picture that pages and grids show. Errors: INVALID_ARGUMENT (`sha256`), NOT_FOUND."""
     GetIndexStatus: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetIndexStatusRequest, _gateway_pb2.GetIndexStatusResponse]
@@ -72,7 +77,9 @@ class VisualSearchAsyncStub(VisualSearchStub):
     UNAVAILABLE (no partition answered, or not all and `require_complete`).
     """
     BatchSearch: _aio.UnaryUnaryMultiCallable[_gateway_pb2.BatchSearchRequest, _gateway_pb2.BatchSearchResponse]  # type: ignore[assignment]
-    """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result."""
+    """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`), RESOURCE_EXHAUSTED; those of
+    a search are its result.
+    """
     Scan: _aio.UnaryStreamMultiCallable[_gateway_pb2.ScanRequest, _gateway_pb2.ScanResponse]  # type: ignore[assignment]
     """Every product above a score: each row of the index is scored, so it costs as much as hundreds of searches, and few
     may run at once. It ends after 600 s at most. Errors: as Search; RESOURCE_EXHAUSTED (too many at once).
@@ -85,14 +92,17 @@ class VisualSearchAsyncStub(VisualSearchStub):
     """What goes with a product: the best of other categories. Errors: as Search."""
     FindDuplicates: _aio.UnaryStreamMultiCallable[_gateway_pb2.FindDuplicatesRequest, _gateway_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
     """Groups of near-duplicate products over the whole catalogue. As costly as a search for every product; one runs at a
-    time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED, UNAVAILABLE.
+    time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED (one is running), DEADLINE_EXCEEDED (no
+    group is answered then), UNAVAILABLE.
     """
     SendFeedback: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SendFeedbackRequest, _gateway_pb2.SendFeedbackResponse]  # type: ignore[assignment]
-    """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, UNAVAILABLE."""
+    """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, NOT_FOUND
+    (`index`), RESOURCE_EXHAUSTED (too much waits for the log), UNAVAILABLE.
+    """
     ListRecentQueries: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListRecentQueriesRequest, _gateway_pb2.ListRecentQueriesResponse]  # type: ignore[assignment]
     """For people who look after the shop. Errors: INVALID_ARGUMENT (`count`), NOT_FOUND (`index`)."""
     GetProduct: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetProductRequest, _gateway_pb2.GetProductResponse]  # type: ignore[assignment]
-    """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
+    """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNAVAILABLE."""
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]  # type: ignore[assignment]
     """The small picture that pages and grids show. Errors: INVALID_ARGUMENT (`sha256`), NOT_FOUND."""
     GetIndexStatus: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetIndexStatusRequest, _gateway_pb2.GetIndexStatusResponse]  # type: ignore[assignment]
@@ -116,7 +126,9 @@ class VisualSearchServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.BatchSearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.BatchSearchResponse, _abc.Awaitable[_gateway_pb2.BatchSearchResponse]]:
-        """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`); those of a search are its result."""
+        """Many searches in one call. Errors: INVALID_ARGUMENT (`searches`), NOT_FOUND (`index`), RESOURCE_EXHAUSTED; those of
+        a search are its result.
+        """
 
     @_abc_1.abstractmethod
     def Scan(
@@ -153,7 +165,8 @@ class VisualSearchServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.FindDuplicatesResponse], _abc.AsyncIterator[_gateway_pb2.FindDuplicatesResponse]]:
         """Groups of near-duplicate products over the whole catalogue. As costly as a search for every product; one runs at a
-        time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED, UNAVAILABLE.
+        time. Errors: INVALID_ARGUMENT, NOT_FOUND (`index`), RESOURCE_EXHAUSTED (one is running), DEADLINE_EXCEEDED (no
+        group is answered then), UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -162,7 +175,9 @@ class VisualSearchServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.SendFeedbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.SendFeedbackResponse, _abc.Awaitable[_gateway_pb2.SendFeedbackResponse]]:
-        """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, UNAVAILABLE."""
+        """What a shopper did with a product of an answer; durable when it returns. Errors: INVALID_ARGUMENT, NOT_FOUND
+        (`index`), RESOURCE_EXHAUSTED (too much waits for the log), UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def ListRecentQueries(
@@ -178,7 +193,7 @@ class VisualSearchServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.GetProductRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GetProductResponse, _abc.Awaitable[_gateway_pb2.GetProductResponse]]:
-        """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE."""
+        """One product as it is indexed now. Errors: INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def GetThumbnail(

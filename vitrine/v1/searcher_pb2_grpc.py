@@ -65,7 +65,8 @@ class SearcherServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Search(self, request, context):
-        """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED.
+        """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), RESOURCE_EXHAUSTED
+        (too many searches wait for a thread), DEADLINE_EXCEEDED, UNAVAILABLE (there is no index yet).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,14 +87,14 @@ class SearcherServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetProducts(self, request, context):
-        """Errors: INVALID_ARGUMENT (`product_ids`), NOT_FOUND (`index`).
+        """Errors: INVALID_ARGUMENT (`product_ids`, `at_least`), NOT_FOUND (`index`), UNAVAILABLE (there is no index yet).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """Errors: NOT_FOUND (`index`).
+        """Errors: NOT_FOUND (`index`), UNAVAILABLE (there is no index yet).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

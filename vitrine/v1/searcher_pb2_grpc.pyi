@@ -32,29 +32,33 @@ class SearcherStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SearcherAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_searcher_pb2.SearcherSearchRequest, _searcher_pb2.SearcherSearchResponse]
-    """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED."""
+    """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), RESOURCE_EXHAUSTED
+    (too many searches wait for a thread), DEADLINE_EXCEEDED, UNAVAILABLE (there is no index yet).
+    """
     Scan: _grpc.UnaryStreamMultiCallable[_searcher_pb2.SearcherScanRequest, _searcher_pb2.SearcherScanResponse]
     """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running)."""
     ListProducts: _grpc.UnaryStreamMultiCallable[_searcher_pb2.ListProductsRequest, _searcher_pb2.ListProductsResponse]
     """Every live product of some partitions. Errors: as Scan, whose places it shares."""
     GetProducts: _grpc.UnaryUnaryMultiCallable[_searcher_pb2.GetProductsRequest, _searcher_pb2.GetProductsResponse]
-    """Errors: INVALID_ARGUMENT (`product_ids`), NOT_FOUND (`index`)."""
+    """Errors: INVALID_ARGUMENT (`product_ids`, `at_least`), NOT_FOUND (`index`), UNAVAILABLE (there is no index yet)."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_searcher_pb2.SearcherStatusRequest, _searcher_pb2.SearcherStatusResponse]
-    """Errors: NOT_FOUND (`index`)."""
+    """Errors: NOT_FOUND (`index`), UNAVAILABLE (there is no index yet)."""
 
 @_typing.type_check_only
 class SearcherAsyncStub(SearcherStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_searcher_pb2.SearcherSearchRequest, _searcher_pb2.SearcherSearchResponse]  # type: ignore[assignment]
-    """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED."""
+    """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), RESOURCE_EXHAUSTED
+    (too many searches wait for a thread), DEADLINE_EXCEEDED, UNAVAILABLE (there is no index yet).
+    """
     Scan: _aio.UnaryStreamMultiCallable[_searcher_pb2.SearcherScanRequest, _searcher_pb2.SearcherScanResponse]  # type: ignore[assignment]
     """Every product above a score. Errors: as Search; RESOURCE_EXHAUSTED (as many scans as are allowed at once are running)."""
     ListProducts: _aio.UnaryStreamMultiCallable[_searcher_pb2.ListProductsRequest, _searcher_pb2.ListProductsResponse]  # type: ignore[assignment]
     """Every live product of some partitions. Errors: as Scan, whose places it shares."""
     GetProducts: _aio.UnaryUnaryMultiCallable[_searcher_pb2.GetProductsRequest, _searcher_pb2.GetProductsResponse]  # type: ignore[assignment]
-    """Errors: INVALID_ARGUMENT (`product_ids`), NOT_FOUND (`index`)."""
+    """Errors: INVALID_ARGUMENT (`product_ids`, `at_least`), NOT_FOUND (`index`), UNAVAILABLE (there is no index yet)."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_searcher_pb2.SearcherStatusRequest, _searcher_pb2.SearcherStatusResponse]  # type: ignore[assignment]
-    """Errors: NOT_FOUND (`index`)."""
+    """Errors: NOT_FOUND (`index`), UNAVAILABLE (there is no index yet)."""
 
 class SearcherServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -63,7 +67,9 @@ class SearcherServicer(metaclass=_abc_1.ABCMeta):
         request: _searcher_pb2.SearcherSearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_searcher_pb2.SearcherSearchResponse, _abc.Awaitable[_searcher_pb2.SearcherSearchResponse]]:
-        """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), DEADLINE_EXCEEDED."""
+        """Errors: INVALID_ARGUMENT (`queries`, `queries[i].<field>`, `at_least`), NOT_FOUND (`index`), RESOURCE_EXHAUSTED
+        (too many searches wait for a thread), DEADLINE_EXCEEDED, UNAVAILABLE (there is no index yet).
+        """
 
     @_abc_1.abstractmethod
     def Scan(
@@ -87,7 +93,7 @@ class SearcherServicer(metaclass=_abc_1.ABCMeta):
         request: _searcher_pb2.GetProductsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_searcher_pb2.GetProductsResponse, _abc.Awaitable[_searcher_pb2.GetProductsResponse]]:
-        """Errors: INVALID_ARGUMENT (`product_ids`), NOT_FOUND (`index`)."""
+        """Errors: INVALID_ARGUMENT (`product_ids`, `at_least`), NOT_FOUND (`index`), UNAVAILABLE (there is no index yet)."""
 
     @_abc_1.abstractmethod
     def GetStatus(
@@ -95,6 +101,6 @@ class SearcherServicer(metaclass=_abc_1.ABCMeta):
         request: _searcher_pb2.SearcherStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_searcher_pb2.SearcherStatusResponse, _abc.Awaitable[_searcher_pb2.SearcherStatusResponse]]:
-        """Errors: NOT_FOUND (`index`)."""
+        """Errors: NOT_FOUND (`index`), UNAVAILABLE (there is no index yet)."""
 
 def add_SearcherServicer_to_server(servicer: SearcherServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
