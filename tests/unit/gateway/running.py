@@ -13,6 +13,7 @@ from typing import Final
 import grpc
 import grpc.aio
 import numpy as np
+from prometheus_client import REGISTRY
 
 from services.gateway.coalesce import Limits
 from services.gateway.directory import Directory
@@ -223,6 +224,11 @@ class Running:
     searchers: Sequence[StubSearcher]
     topology: Path
     fanout: Fanout
+
+
+def calls_in_flight() -> float:
+    """Calls that gateway and stubs are answering."""
+    return REGISTRY.get_sample_value("vitrine_gateway_test_calls_in_flight") or 0.0
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ import pytest
 from services.gateway import duplicates, scan, search
 from services.gateway.blend import blend
 from services.gateway.resolve import Resolver
-from tests.unit.gateway.running import BREAKS, DIM, MODEL, PARTITIONS, Running, StubSearcher, running
+from tests.unit.gateway.running import BREAKS, DIM, MODEL, PARTITIONS, Running, StubSearcher, calls_in_flight, running
 from vitrine.client import Search, VisualSearchClient
 from vitrine.index.settings import IndexSettings
 from vitrine.runtime.channels import internal_channel
@@ -73,7 +73,8 @@ async def test_searches_that_come_together_travel_together(alone: Running) -> No
     first = asyncio.ensure_future(_search(alone))
     await _until(lambda: len(searcher.searches) == 1)
     rest = [asyncio.ensure_future(_search(alone, page_size=size)) for size in range(1, 6)]
-    await asyncio.sleep(0.1)
+    # Theirs, the first one's, and the one to the searcher.
+    await _until(lambda: calls_in_flight() == 7)
     searcher.free.set()
     assert len((await first).results) == 10
     assert [len((await call).results) for call in rest] == [1, 2, 3, 4, 5]
