@@ -221,7 +221,9 @@ def send_feedback(
     time_us: int | None = None,
     timeout_s: float | None = None,
 ) -> Call[None]:
-    """What a shopper did with a product of the answer `query_id`. Durable when it returns; sent twice, it is exported once.
+    """What a shopper did with a product of the answer `query_id`.
+
+    Durable when it returns; sent twice, it is exported once.
 
     surface  where it was shown, as in the question
     rank     its place among what was shown, from 1
