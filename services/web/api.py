@@ -23,8 +23,8 @@ _SHA256: Final = re.compile("[0-9a-f]{64}")
 # Named by what is in it, so it never changes.
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
-_ASKED: Final = (400, 404, 409, 429, 503, 504)
-_UPLOADED: Final = (400, 404, 408, 409, 413, 415, 429, 503, 504)
+_SENT: Final = (400, 404, 408, 413, 415, 429, 503, 504)
+_ASKED: Final = (*_SENT, 409)
 _READ: Final = (404, 503, 504)
 
 
@@ -47,14 +47,14 @@ class Api:
                 "Products that look like a picture, a product, or several of both",
                 *(answers.SearchAnswer, bodies.SearchQuery),
                 form=True,
-                errors=_UPLOADED,
+                errors=_ASKED,
                 example={"product_id": "shoe-17", "page_size": 24, "facets": ["category"]},
             ),
             Endpoint(
                 *("recommend", "POST", "/api/recommend", self._recommend),
                 "What a shopper with this history may like, by interests",
                 *(answers.RecommendAnswer, bodies.RecommendQuery),
-                errors=(*_ASKED, 413, 415),
+                errors=_ASKED,
                 example={"history": [{"product_id": "shoe-17"}, {"product_id": "bag-3", "weight": 2.0}]},
             ),
             Endpoint(
@@ -62,14 +62,14 @@ class Api:
                 "What goes with a product or a picture: the best of each other category",
                 *(answers.LookAnswer, bodies.LookQuery),
                 form=True,
-                errors=_UPLOADED,
+                errors=_ASKED,
                 example={"product_id": "shoe-17", "per_category": 4},
             ),
             Endpoint(
                 *("feedback", "POST", "/api/feedback", self._feedback),
                 "What a shopper did with one product of an answer",
                 *(None, bodies.FeedbackEvent),
-                errors=(400, 404, 413, 415, 503, 504),
+                errors=_SENT,
                 example={"query_id": "0f" * 16, "product_id": "shoe-17", "kind": "CLICK", "rank": 3},
                 says="Nothing: it is durable.",
             ),
@@ -78,7 +78,7 @@ class Api:
                 "One product as it is indexed now",
                 answers.Product,
                 parameters=(Parameter("product_id", "path", "string", "percent-encoded"),),
-                errors=(400, *_READ),
+                errors=(400, 429, *_READ),
             ),
             Endpoint(
                 *("catalogue", "GET", "/api/catalogue", self._catalogue),
@@ -94,7 +94,7 @@ class Api:
                     Parameter("seed", "query", "integer", "other products for another number, 0 to 999,999"),
                     Parameter("count", "query", "integer", f"1 to 48; absent: {SAMPLES}"),
                 ),
-                errors=(400, *_READ),
+                errors=(400, 429, *_READ),
             ),
             Endpoint(
                 *("thumbnail", "GET", "/thumbs/{sha256}", self._thumbnail),

@@ -162,12 +162,12 @@ def gateway_client(folder: Path, gateway: str) -> VisualSearchClient:
     addresses = known_addresses(folder)
     if not gateway and "gateway" not in addresses:
         raise ConfigError("gateway", f"no `vitrine up` runs in {folder}; start it or name one with --gateway")
-    return VisualSearchClient(gateway or addresses["gateway"]["grpc"])
+    return VisualSearchClient(gateway or addresses["gateway"]["grpc"], credentials=given())
 
 
 def page_port(web: bool | None, port: int) -> int | None:
     """`port` where the page is wanted (None: where it can be had), else None. Raises ConfigError (`web`)."""
-    missing = find_spec("starlette") is None or find_spec("uvicorn") is None
+    missing = any(find_spec(name) is None for name in ("starlette", "uvicorn", "python_multipart"))
     if web and missing:
         raise ConfigError("web", "needs the extra `web`: pip install 'vitrine[web]'")
     return None if missing or web is False else port

@@ -32,7 +32,7 @@ def search_message(query: bodies.SearchQuery, pictures: Mapping[str, bytes]) -> 
         crop_mode=_CROP_MODES[query.crop_mode],
         category_mode=_CATEGORY_MODES[query.category_mode],
         category_threshold=query.category_threshold,
-        history=map(_history_message, query.history),
+        history=_history_messages(query.history),
         history_weight=query.history_weight,
         diversity=query.diversity,
         order_by=_order_message(query.order_by),
@@ -47,8 +47,9 @@ def search_message(query: bodies.SearchQuery, pictures: Mapping[str, bytes]) -> 
 
 
 def recommend_message(query: bodies.RecommendQuery) -> gateway_pb2.RecommendRequest:
+    """Raises InvalidArgument."""
     return gateway_pb2.RecommendRequest(
-        history=map(_history_message, query.history),
+        history=_history_messages(query.history),
         half_life_days=query.half_life_days,
         max_interests=query.max_interests,
         page_size=query.page_size,
@@ -151,10 +152,17 @@ def _crop_message(box: bodies.CropBox | None) -> embedder_pb2.CropBox | None:
     return None if box is None else embedder_pb2.CropBox(**box.model_dump())
 
 
-def _history_message(item: bodies.HistoryItem) -> gateway_pb2.HistoryItem:
+def _history_messages(history: Sequence[bodies.HistoryItem]) -> list[gateway_pb2.HistoryItem]:
+    return [_history_message(item, f"history[{number}]") for number, item in enumerate(history)]
+
+
+def _history_message(item: bodies.HistoryItem, field: str) -> gateway_pb2.HistoryItem:
     message = gateway_pb2.HistoryItem(product_id=item.product_id, weight=item.weight)
     if item.time is not None:
-        message.time.FromDatetime(item.time)
+        try:
+            message.time.FromDatetime(item.time)
+        except OverflowError as error:
+            raise InvalidArgument(f"{field}.time", "is before the year 1 or after 9999 in UTC") from error
     return message
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.web import answers
+from vitrine.client.failures import error_of
 from vitrine.stream.codec import attribute_from_message
 from vitrine.v1 import catalogue_pb2, gateway_pb2, searcher_pb2
 
@@ -38,9 +39,15 @@ def search_answer(message: gateway_pb2.SearchResponse) -> answers.SearchAnswer:
 
 
 def samples_answer(message: gateway_pb2.BatchSearchResponse, count: int) -> answers.Samples:
-    """The first of each category, then the second of each, … as far as `count`."""
+    """The first of each category, then the second of each, … as far as `count`.
+
+    Raises the first search's error that there is (VitrineError) where no search found anything.
+    """
     columns = [_hits(one.response.results) for one in message.results]
     deepest = max(map(len, columns), default=0)
+    failed = next((one.error for one in message.results if one.HasField("error")), None)
+    if failed and not deepest:
+        raise error_of(failed.code, failed.message)
     rows = [column[depth] for depth in range(deepest) for column in columns if depth < len(column)]
     return answers.Samples(rows[:count])
 

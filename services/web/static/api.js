@@ -22,10 +22,12 @@ export function postForm(path, query, pictures, signal) {
   return answered(fetch(path, { method: "POST", body: form, signal }));
 }
 
-/** What a shopper did. It must not disturb them: if it is lost, it is lost. */
-export function feedback(queryId, productId, kind, surface, rank) {
-  if (!queryId) return;
-  const body = JSON.stringify({ query_id: queryId, product_id: productId, kind, surface, rank: rank || undefined });
+/**
+ * What a shopper did. It must not disturb them: if it is lost, it is lost. `rank`: from 1, within the answer that
+ * `queryId` names.
+ */
+export function feedback({ surface, queryId, rank }, productId, kind) {
+  const body = JSON.stringify({ query_id: queryId, product_id: productId, kind, surface, rank });
   const headers = { "content-type": "application/json" };
   fetch("/api/feedback", { method: "POST", headers, body, keepalive: true }).catch(() => undefined);
 }

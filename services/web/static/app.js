@@ -13,6 +13,7 @@ const PAGE = 24;
 const VARIETY = 0.5;
 const SURFACE = { search: "page", look: "page-look", because: "page-history" };
 const BLANKS_AFTER_MS = 150;
+const SEEN_AT_ONCE = 12;
 const MOST_MARKS = 31; // with what is looked for, as many examples as a search takes
 
 const state = {
@@ -21,9 +22,10 @@ const state = {
   marks: new Map(), // product_id → {hit, kind}
   refined: false,
   hits: [],
+  asked: null, // the question that `hits` answer, as it was sent; null once it is another one
   next: "",
-  queryId: "",
-  order: "", // what `hits` is sorted by
+  notes: [], // what was said beside `hits`
+  pending: null, // the search without an answer yet
   running: null,
 };
 const trail = []; // what was asked with, for the browser's Back
@@ -35,10 +37,16 @@ let editor = null;
 
 /** A new question: by a picture or a product. */
 function ask(asking, { remember = true } = {}) {
-  Object.assign(state, { asking, crop: "auto", refined: false, hits: [], next: "" });
+  begin(asking, { remember });
+  search(state.pending);
+}
+
+/** All is ready for `state.pending`, the search of a new question. */
+function begin(asking, { remember = true } = {}) {
+  Object.assign(state, { asking, crop: "auto", refined: false, hits: [], notes: [], pending: { arriving: true } });
   state.marks.clear();
   filters?.clear();
-  find("#sort").value = "";
+  toBestMatch();
   if (remember) {
     trail.push(asking);
     const address = asking.kind === "product" ? `/?product=${encodeURIComponent(asking.hit.product_id)}` : "/";
@@ -50,14 +58,26 @@ function ask(asking, { remember = true } = {}) {
   showQuery();
   showPicked();
   showBecause();
-  search({ arriving: true });
+}
+
+/** The question is another one: scores of what is shown say nothing about it. */
+function toBestMatch() {
+  Object.assign(state, { asked: null, next: "" });
+  find("#sort").value = "";
+}
+
+function askAnew() {
+  toBestMatch();
+  search();
 }
 
 /** The question as the server wants it. */
-function question(more) {
-  const order = state.hits.length ? find("#sort").value : "";
-  const variety = find("#variety").checked;
-  const byPicture = state.asking.kind === "picture";
+function question() {
+  const order = find("#sort").value;
+  return order && state.asked && state.hits.length ? sorted(order) : bestMatch();
+}
+
+function bestMatch() {
   const query = {
     ...(state.refined ? { examples: examples() } : alone()),
     page_size: PAGE,
@@ -65,16 +85,21 @@ function question(more) {
     filter: filters?.asked(),
     surface: SURFACE.search,
   };
-  if (more) query.page_token = state.next;
-  else if (order) {
-    query.order_by = { field: filters.priceField, descending: order === "down" };
-    // Sorted is what looks alike already: the products seen, and what is no less like them.
-    query.min_score = Math.min(...state.hits.map((hit) => hit.score));
-    query.page_size = Math.max(PAGE, state.hits.length);
-  } else if (variety) query.diversity = VARIETY;
-  if (filters?.predict.input.checked && byPicture && !state.refined) query.category_mode = "predict";
+  if (find("#variety").checked) query.diversity = VARIETY;
+  if (filters?.predict.input.checked && state.asking.kind === "picture" && !state.refined) query.category_mode = "predict";
   if (filters?.lean.input.checked) query.history = taste.asked();
   return query;
+}
+
+/** What was asked once more, by price: of what looks alike already, the products seen and what is no less like them. */
+function sorted(order) {
+  return {
+    ...state.asked,
+    diversity: undefined,
+    order_by: { field: filters.priceField, descending: order === "down" },
+    min_score: state.asked.min_score ?? Math.min(...state.hits.map((hit) => hit.score)),
+    page_size: Math.max(PAGE, state.hits.length),
+  };
 }
 
 function alone() {
@@ -92,30 +117,38 @@ function examples() {
 const sent = (path, query, signal) =>
   state.asking.kind === "picture" ? postForm(path, query, { image: state.asking.blob }, signal) : post(path, query, signal);
 
-async function search({ more = false, arriving = false } = {}) {
+/** `query`: one that was sent already. With `more`, the next page of what was asked, whatever has been marked since. */
+async function search({ more = false, arriving = false, query = null } = {}) {
   state.running?.abort();
   const running = (state.running = new AbortController());
+  const pending = (state.pending = { more, arriving, query });
   const results = find("#results");
   showLooks(false);
+  find("#notes .problem")?.remove();
   results.setAttribute("aria-busy", "true");
   const slow = setTimeout(() => !more && !state.hits.length && results.replaceChildren(...blanks(12)), BLANKS_AFTER_MS);
   if (arriving) results.replaceChildren();
   try {
     await ready;
-    const answer = await sent("/api/search", question(more), running.signal);
+    pending.query ??= more ? { ...state.asked, page_token: state.next } : question();
+    const answer = await sent("/api/search", pending.query, running.signal);
     performance.mark("vitrine:answer");
     clearTimeout(slow);
-    show(answer, more);
+    state.pending = null;
+    show(answer, pending.query, more);
     if (arriving) find("#found-title").focus();
     painted().then(() => performance.measure("vitrine:grid", "vitrine:answer"));
   } catch (error) {
     clearTimeout(slow);
     if (error.name === "AbortError") return;
-    if (!more) {
+    if (more) state.pending = null;
+    else {
+      Object.assign(state, { hits: [], asked: null, next: "", notes: [] });
       results.replaceChildren();
+      find("#more").hidden = true;
       find("#count").textContent = "";
     }
-    notes([problem(inWords(error), () => search({ more, arriving }))]);
+    notes([...state.notes, problem(inWords(error), () => search(pending))]);
     say(inWords(error));
     if (arriving) find("#found-title").focus();
   }
@@ -124,13 +157,14 @@ async function search({ more = false, arriving = false } = {}) {
 
 // ---------------------------------------------------------------- showing an answer
 
-function show(answer, more) {
-  const before = more ? state.hits.length : 0;
-  state.order = find("#sort").value;
+/** `query`: what was asked for it. */
+function show(answer, query, more) {
+  const lazyFrom = more ? 0 : SEEN_AT_ONCE;
   state.hits = more ? [...state.hits, ...answer.results] : answer.results;
   state.next = answer.next_page_token;
-  state.queryId = answer.query_id;
-  const cards = answer.results.map((hit, place) => resultCard(hit, before + place));
+  if (!more) state.asked = query;
+  find("#sort").value = sortOf(state.asked);
+  const cards = answer.results.map((hit, place) => resultCard(hit, { queryId: answer.query_id, rank: place + 1 }, place >= lazyFrom));
   if (more) find("#results").append(...cards);
   else find("#results").replaceChildren(...cards);
   if (more) cards[0]?.querySelector("button").focus();
@@ -138,16 +172,31 @@ function show(answer, more) {
   filters?.show(answer.facets);
   filters?.tell(answer.predicted_category);
   if (answer.region && state.crop === "auto") editor?.show(answer.region.crop);
-  const words = state.hits.length ? `${plural(state.hits.length, "product", "products")}, the closest first` : "Nothing found";
-  find("#count").textContent = state.order ? words.replace("the closest first", "sorted by price") : words;
+  const told = [...partial(answer.coverage), ...seen(answer.region), ...(state.hits.length ? [] : [nothing(query.filter !== undefined)])];
+  // A page that is complete does not make those before it so.
+  if (!more || told.length) state.notes = told;
+  summarise();
   say(find("#count").textContent);
-  notes([...partial(answer.coverage), ...seen(answer.region), ...(state.hits.length ? [] : [nothing(filters?.asked() !== undefined)])]);
 }
 
-function resultCard(hit, place) {
+/** What is said beside `state.hits`. */
+function summarise() {
+  const order = sortOf(state.asked) ? "sorted by price" : "the closest first";
+  find("#count").textContent = state.hits.length ? `${plural(state.hits.length, "product", "products")}, ${order}` : "Nothing found";
+  notes(state.notes);
+}
+
+/** As #sort says it. */
+function sortOf({ order_by }) {
+  if (!order_by) return "";
+  return order_by.descending ? "down" : "up";
+}
+
+/** `answer`: {queryId, rank} of the answer that it is in. */
+function resultCard(hit, answer, lazy) {
+  const shown = { surface: SURFACE.search, ...answer };
   const marked = state.marks.get(hit.product_id)?.kind ?? "";
-  const open = (one) => openDetail(one, { surface: SURFACE.search, queryId: state.queryId, rank: place + 1 });
-  return card(hit, { open, mark, marked, lazy: place >= 12 });
+  return card(hit, { open: (one) => openDetail(one, shown), mark: (one, kind) => mark(one, kind, shown), marked, lazy });
 }
 
 const notes = (all) => find("#notes").replaceChildren(...all);
@@ -167,12 +216,12 @@ function showQuery() {
   }
   editor = new CropEditor(asking.url, (box) => {
     state.crop = box;
-    search();
+    askAnew();
   });
   const choose = (crop) => () => {
     state.crop = crop;
     if (crop === null) editor.show(null);
-    search();
+    askAnew();
   };
   find("#query").replaceChildren(
     editor.element,
@@ -189,18 +238,22 @@ async function take(file) {
 
 // ---------------------------------------------------------------- likes and dislikes
 
-function mark(hit, kind) {
+/** `shown`: {surface, queryId, rank}, where it was seen. */
+function mark(hit, kind, shown) {
   const was = state.marks.get(hit.product_id)?.kind;
+  if (was === kind) return unmark(hit);
   if (!was && state.marks.size === MOST_MARKS) return say(`At most ${MOST_MARKS} can be liked or disliked`);
-  const now = was === kind ? "" : kind;
-  if (now) state.marks.set(hit.product_id, { hit, kind });
-  else state.marks.delete(hit.product_id);
-  showMark(hit.product_id, now);
+  state.marks.set(hit.product_id, { hit, kind });
+  showMark(hit.product_id, kind);
   showPicked();
-  if (now === "dislike") feedback(state.queryId, hit.product_id, "DISMISS", SURFACE.search, rankOf(hit));
+  if (kind === "dislike") feedback(shown, hit.product_id, "DISMISS");
 }
 
-const rankOf = (hit) => state.hits.findIndex((one) => one.product_id === hit.product_id) + 1;
+function unmark(hit) {
+  state.marks.delete(hit.product_id);
+  showMark(hit.product_id, "");
+  showPicked();
+}
 
 function showPicked() {
   const all = [...state.marks.values()];
@@ -210,7 +263,7 @@ function showPicked() {
     ...all.map(({ hit, kind }) => {
       const title = titleOf(hit);
       const remove = () => {
-        mark(hit, kind);
+        unmark(hit);
         find("#refine").hidden ? find("#found-title").focus() : find("#refine-clear").focus();
       };
       return el(
@@ -225,8 +278,7 @@ function showPicked() {
 
 function refine() {
   state.refined = state.marks.size > 0;
-  find("#sort").value = "";
-  search();
+  askAnew();
 }
 
 function clearMarks() {
@@ -236,13 +288,14 @@ function clearMarks() {
   state.refined = false;
   showPicked();
   find("#found-title").focus();
-  if (again) search();
+  if (again) askAnew();
 }
 
 // ---------------------------------------------------------------- one product
 
-function openDetail(hit, { surface, queryId, rank }) {
-  feedback(queryId, hit.product_id, "CLICK", surface, rank);
+/** `shown`: {surface, queryId, rank}, where it was seen. */
+function openDetail(hit, shown) {
+  feedback(shown, hit.product_id, "CLICK");
   taste.remember(hit, titleOf(hit));
   const dialog = find("#detail");
   const title = titleOf(hit);
@@ -253,10 +306,11 @@ function openDetail(hit, { surface, queryId, rank }) {
   };
   const look = () => {
     dialog.close();
+    if (find("#work").hidden) begin({ kind: "product", hit });
     completeTheLook({ product_id: hit.product_id }, title);
   };
   const pictures = el("div", { class: "detail-pictures" }, picture(hit.thumbnail, false));
-  const live = surface === SURFACE.search && !find("#work").hidden;
+  const live = shown.surface === SURFACE.search && !find("#work").hidden;
   dialog.replaceChildren(
     el("button", { type: "button", class: "close", "aria-label": "Close", on: { click: close } }, icon("close")),
     el(
@@ -270,7 +324,7 @@ function openDetail(hit, { surface, queryId, rank }) {
         priceOf(hit) && el("p", { class: "price", text: priceOf(hit) }),
         facts(hit),
         el("div", { class: "row" }, el("button", { type: "button", class: "primary", id: "alike", text: "More like this", on: { click: alike } }), el("button", { type: "button", id: "detail-look", text: "Complete the look", on: { click: look } })),
-        live && marks(hit, title, state.marks.get(hit.product_id)?.kind ?? "", mark),
+        live && marks(hit, title, state.marks.get(hit.product_id)?.kind ?? "", (one, kind) => mark(one, kind, shown)),
       ),
     ),
   );
@@ -300,7 +354,6 @@ function facts(hit) {
 const AFFINITY = { learned: "what goes together, learnt from outfits", style: "colour and style", vector: "overall likeness" };
 
 async function completeTheLook(query, title) {
-  if (find("#work").hidden) ask({ kind: "product", hit: asHit(await get(productPath(query.product_id))) });
   state.running?.abort();
   const running = (state.running = new AbortController());
   const looks = find("#looks");
@@ -311,11 +364,13 @@ async function completeTheLook(query, title) {
   try {
     const body = { ...query, per_category: 4, surface: SURFACE.look };
     const answer = await (query.product_id ? post("/api/look", body, running.signal) : sent("/api/look", body, running.signal));
-    const open = (hit, place) => openDetail(hit, { surface: SURFACE.look, queryId: answer.query_id, rank: place + 1 });
+    let rank = 0; // over all categories, as they are shown
+    const lookCard = (hit) => {
+      const shown = { surface: SURFACE.look, queryId: answer.query_id, rank: ++rank };
+      return card(hit, { open: () => openDetail(hit, shown), level: 3 });
+    };
     looks.replaceChildren(
-      ...answer.categories.map((part) =>
-        el("section", { class: "strip" }, el("h2", { text: part.category }), el("ul", { class: "grid" }, ...part.results.map((hit, place) => card(hit, { open: () => open(hit, place), level: 3 })))),
-      ),
+      ...answer.categories.map((part) => el("section", { class: "strip" }, el("h2", { text: part.category }), el("ul", { class: "grid" }, ...part.results.map(lookCard)))),
     );
     find("#count").textContent = answer.categories.length ? `Chosen by ${AFFINITY[answer.affinity] ?? answer.affinity}` : "Nothing goes with it";
     notes(partial(answer.coverage));
@@ -345,10 +400,12 @@ function showLooks(shown, title = "") {
 }
 
 function backToResults() {
+  state.running?.abort();
   showLooks(false);
-  find("#count").textContent = plural(state.hits.length, "product", "products");
-  notes([]);
   find("#found-title").focus();
+  if (state.asked) summarise();
+  // The look may have come before there was an answer.
+  if (state.pending) search(state.pending);
 }
 
 // ---------------------------------------------------------------- what was looked at
@@ -438,7 +495,7 @@ function listen() {
   window.addEventListener("popstate", goTo);
   find("#shuffle").addEventListener("click", () => showSamples(Math.floor(Math.random() * 1_000_000)));
   find("#sort").addEventListener("change", () => search());
-  find("#variety").addEventListener("change", () => search());
+  find("#variety").addEventListener("change", askAnew);
   find("#more").addEventListener("click", () => search({ more: true }));
   find("#look").addEventListener("click", () => {
     const { asking } = state;
@@ -458,7 +515,7 @@ async function prepareFilters() {
   try {
     const catalogue = await get("/api/catalogue");
     find("#to-ops").hidden = !catalogue.ops;
-    filters = new Filters(catalogue, () => search());
+    filters = new Filters(catalogue, askAnew);
     find("#filters").replaceChildren(filters.element);
     if (state.asking) showQuery();
   } catch {

@@ -1,10 +1,11 @@
-// How the index is, and what people asked. Read again every few seconds while somebody looks.
+// How the index is, and what people asked. Read again every few seconds while somebody looks, each part on its own.
 
 import { get, inWords } from "./api.js";
 import { picture, titleOf } from "./cards.js";
 import { count, el, find, plural, say } from "./dom.js";
 
 const EVERY_MS = 5000;
+const LETTERS_EVERY_MS = 30_000; // all of them are read, to be counted
 const BEHIND_S = 60;
 const LOW_RECALL = 0.98;
 
@@ -23,23 +24,33 @@ function ago(seconds) {
 const tile = (name, value, warn = false) =>
   el("div", { class: warn ? "tile warn" : "tile" }, el("dt", { text: name }), el("dd", { text: value }));
 
-function showStatus(status, letters) {
+const known = { status: null, lettersTotal: null }; // as last read
+
+function showStatus(status) {
+  known.status = status;
+  const { coverage, partitions } = status;
+  find("#index").textContent = `Index “${status.index}”, ${status.dim} dimensions, ${status.metric}, model ${status.model_id.slice(0, 12)}`;
+  showTiles();
+  find("#partitions").replaceChildren(...partitions.map(partitionRow), ...coverage.failures.map(failureRow));
+  find("#shards").replaceChildren(...partitions.flatMap((one) => one.shards.map((shard) => shardRow(one, shard))));
+  showCategories(status.categories);
+}
+
+function showTiles() {
+  const { status, lettersTotal } = known;
+  if (!status) return;
   const { coverage, partitions } = status;
   const sum = (of) => partitions.reduce((total, one) => total + of(one), 0);
   const behind = Math.max(0, ...partitions.map((one) => one.behind_s));
   const lowest = Math.min(1, ...partitions.map((one) => one.recall_at_10));
-  find("#index").textContent = `Index “${status.index}”, ${status.dim} dimensions, ${status.metric}, model ${status.model_id.slice(0, 12)}`;
   find("#tiles").replaceChildren(
     tile("products", count(sum((one) => one.products_live))),
     tile("images", count(sum((one) => one.rows_live))),
     tile("partitions answering", `${coverage.partitions_answered} of ${coverage.partitions_total}`, coverage.failures.length > 0),
     tile("fresh as of", ago(behind), behind > BEHIND_S),
     tile("lowest recall@10", recall(lowest), lowest < LOW_RECALL),
-    tile("not indexed", count(letters.total), letters.total > 0),
+    tile("not indexed", lettersTotal === null ? "–" : count(lettersTotal), lettersTotal > 0),
   );
-  find("#partitions").replaceChildren(...partitions.map(partitionRow), ...coverage.failures.map(failureRow));
-  find("#shards").replaceChildren(...partitions.flatMap((one) => one.shards.map((shard) => shardRow(one, shard))));
-  showCategories(status.categories);
 }
 
 function partitionRow(one) {
@@ -91,6 +102,8 @@ function showCategories(categories) {
 }
 
 function showLetters({ letters, total }) {
+  known.lettersTotal = total;
+  showTiles();
   find("#letters-sheet").hidden = total === 0;
   find("#letters-count").textContent = total === 0 ? "Nothing: everything that was published is indexed." : `The newest ${letters.length} of ${count(total)}.`;
   find("#letters").replaceChildren(
@@ -140,18 +153,40 @@ function thumb(hit) {
   return shown;
 }
 
-async function look() {
+const parts = [
+  { name: "The index", path: "/api/ops/status", everyMs: EVERY_MS, show: showStatus },
+  { name: "What could not be indexed", path: "/api/ops/dlq", everyMs: LETTERS_EVERY_MS, show: showLetters },
+  { name: "What people asked", path: "/api/ops/recent", everyMs: EVERY_MS, show: showRecent },
+].map((part) => ({ ...part, dueMs: 0, reading: false, trouble: "" }));
+
+async function read(part) {
+  part.reading = true;
+  part.dueMs = performance.now() + part.everyMs;
   try {
-    const [status, letters, recent] = await Promise.all(["status", "dlq", "recent"].map((name) => get(`/api/ops/${name}`)));
-    showStatus(status, letters);
-    showLetters(letters);
-    showRecent(recent);
-    find("#notes").replaceChildren();
+    part.show(await get(part.path));
+    part.trouble = "";
   } catch (error) {
-    const words = inWords(error);
-    if (find("#notes").textContent !== words) say(words);
-    find("#notes").replaceChildren(el("p", { class: "note problem", text: words }));
+    part.trouble = inWords(error);
   }
+  part.reading = false;
+  tellTroubles();
+}
+
+/** Once for each trouble: which parts have it. What they showed before stays. */
+function tellTroubles() {
+  const troubles = [...new Set(parts.map((part) => part.trouble))].filter(Boolean);
+  const named = (trouble) => parts.filter((part) => part.trouble === trouble).map((part) => part.name).join(", ");
+  const told = troubles.map((trouble) => `${named(trouble)}: ${trouble}`);
+  const before = [...find("#notes").children].map((note) => note.textContent);
+  if (told.join() === before.join()) return;
+  if (told.length) say(told.join(" "));
+  find("#notes").replaceChildren(...told.map((text) => el("p", { class: "note problem", text })));
+}
+
+function look() {
+  // A timer may fire a little early.
+  const soonMs = performance.now() + EVERY_MS / 10;
+  for (const part of parts) if (!part.reading && part.dueMs <= soonMs) read(part);
 }
 
 setInterval(() => find("#follow").checked && !document.hidden && look(), EVERY_MS);

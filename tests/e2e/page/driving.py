@@ -43,21 +43,23 @@ def asking(page: Page) -> Iterator[list[dict[str, Any]]]:
     asked += page.evaluate("window.asked.splice(0)")
 
 
-def upload(page: Page, picture: bytes) -> None:
-    settled(page, lambda: page.set_input_files("#file", file(picture)))
+def upload(page: Page, picture: bytes) -> Any:
+    """Returns the answer."""
+    return settled(page, lambda: page.set_input_files("#file", file(picture)))
 
 
 def file(picture: bytes) -> Any:
     return {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": picture}
 
 
-def settled(page: Page, act: Callable[[], object]) -> None:
-    """Does something that searches, and waits until its answer is shown."""
+def settled(page: Page, act: Callable[[], object]) -> Any:
+    """Does something that searches, and waits until its answer is shown. Returns the answer."""
     with page.expect_response("**/api/search") as answered:
         act()
     assert answered.value.status == 200, answered.value.text()
     expect(page.locator("#results")).to_have_attribute("aria-busy", "false")
     expect(page.locator("#results .blank")).to_have_count(0)
+    return answered.value.json()
 
 
 def ids(page: Page) -> list[str]:

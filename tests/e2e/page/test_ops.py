@@ -30,6 +30,32 @@ def test_operations_without_a_gateway_say_so(page: Page) -> None:
     expect(page.locator("#notes")).to_contain_text("not answering just now")
 
 
+def test_operations_show_what_can_be_had_and_name_what_cannot(page: Page) -> None:
+    refused = {"error": {"code": "UNAVAILABLE", "field": "", "message": "away"}}
+    page.route("**/api/ops/dlq", lambda route: route.fulfill(status=503, json=refused))
+    page.goto("/ops")
+    expect(page.locator("#partitions tr")).to_have_count(2)
+    expect(page.locator("#tiles")).to_contain_text("2 of 2")
+    expect(page.locator("#recent .asked-row, #recent .small").first).to_be_visible()
+    expect(page.locator("#notes .note")).to_have_count(1)
+    expect(page.locator("#notes")).to_contain_text("What could not be indexed: The search is not answering just now")
+
+
+def test_what_could_not_be_indexed_is_read_less_often_than_the_rest(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()
+    page.goto("/ops")
+    expect(page.locator("#letters")).to_contain_text(REFUSED_ID)
+    for _ in range(5):
+        page.clock.run_for(5_000)
+        page.wait_for_timeout(100)
+    assert sum("/api/ops/status" in url for url in asked) >= 3
+    assert sum("/api/ops/dlq" in url for url in asked) == 1
+    with page.expect_response("**/api/ops/dlq"):
+        page.clock.run_for(5_000)
+
+
 def test_the_documentation_names_every_endpoint(page: Page, shop: PageShop) -> None:
     described = page.request.get("/openapi.json").json()
     page.goto("/docs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -51,6 +52,18 @@ def test_show_more_continues_and_focus_goes_to_the_first_new_one(page: Page, sho
     expect(page.locator("#results .card")).to_have_count(48)
     assert titles(page)[:24] == first
     expect(page.locator("#results .card").nth(24).locator(".card-title button")).to_be_focused()
+
+
+def test_show_more_continues_what_was_asked_whatever_has_been_liked_since(page: Page, shop: PageShop) -> None:
+    upload(page, shop.photos[1].picture)
+    page.locator("#results [data-mark=like]").nth(1).click()
+    with asking(page) as refined:
+        settled(page, lambda: page.get_by_role("button", name="Refine").click())
+    page.locator("#results [data-mark=like]").nth(2).click()
+    with asking(page) as continued:
+        settled(page, lambda: page.locator("#more").click())
+    assert {**continued[0], "page_token": ""} == {**refined[0], "page_token": ""}
+    expect(page.locator("#results .card")).to_have_count(48)
 
 
 def test_likes_and_dislikes_refine(page: Page, shop: PageShop) -> None:
@@ -144,6 +157,43 @@ def test_results_are_sorted_by_price(page: Page, shop: PageShop) -> None:
     assert before <= set(ids(page))
 
 
+def test_the_other_order_is_of_the_same_products(page: Page, shop: PageShop) -> None:
+    upload(page, shop.photos[5].picture)
+    with asking(page) as asked:
+        settled(page, lambda: page.get_by_label("Sort by").select_option("up"))
+        settled(page, lambda: page.get_by_label("Sort by").select_option("down"))
+    assert asked[0]["min_score"] == asked[1]["min_score"]
+    expect(page.locator("#count")).to_contain_text("sorted by price")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda page: page.get_by_role("button", name="Whole picture").click(),
+        lambda page: page.get_by_role("group", name="Category").get_by_label("Shoes").check(),
+        lambda page: page.get_by_role("button", name="Clear all").click(),
+        lambda page: page.get_by_label("Lean towards what I opened").check(),
+        lambda page: page.get_by_role("button", name="Clear", exact=True).click(),
+    ],
+    ids=["crop", "category", "filters cleared", "leaning", "likes cleared"],
+)
+def test_another_question_is_not_held_to_the_scores_of_the_one_before(
+    page: Page, shop: PageShop, change: Callable[[Page], None]
+) -> None:
+    settled(page, lambda: page.goto(f"/?product={shop.products[3].product_id}"))
+    page.locator("#results .card-title button").first.click()
+    page.keyboard.press("Escape")
+    upload(page, shop.photos[5].picture)
+    page.locator("#results [data-mark=like]").nth(1).click()
+    settled(page, lambda: page.get_by_role("button", name="Refine").click())
+    settled(page, lambda: page.get_by_label("Sort by").select_option("up"))
+    with asking(page) as asked:
+        settled(page, lambda: change(page))
+    assert not {"order_by", "min_score"} & set(asked[0])
+    expect(page.get_by_label("Sort by")).to_have_value("")
+    expect(page.locator("#count")).to_contain_text("the closest first")
+
+
 def test_more_variety_is_asked_for(page: Page, shop: PageShop) -> None:
     upload(page, shop.photos[5].picture)
     with asking(page) as asked:
@@ -186,6 +236,34 @@ def test_the_look_is_completed_with_other_categories(page: Page, shop: PageShop)
     expect(page.locator("#results .card").first).to_be_visible()
 
 
+@on_both
+def test_the_look_of_what_was_picked_for_somebody_leads_back_to_look_alikes(page: Page, shop: PageShop) -> None:
+    settled(page, lambda: page.goto(f"/?product={shop.products[3].product_id}"))
+    page.locator("#results .card-title button").first.click()
+    page.goto("/")
+    picked = page.locator("#because-rows .card").first
+    title = picked.locator(".card-title").text_content()
+    picked.locator(".card-title button").click()
+    page.get_by_role("button", name="Complete the look").click()
+    expect(page.locator("#looks .card").first).to_be_visible()
+    expect(page.locator("#found-title")).to_have_text(f"Goes with {title}")
+    settled(page, lambda: page.get_by_role("button", name="Back to look-alikes").click())
+    expect(page.locator("#results .card")).to_have_count(24)
+    expect(page.locator("#count")).to_have_text("24 products, the closest first")
+    expect(page.locator(".asked-title")).to_have_text(title or "")
+
+
+def test_who_goes_back_before_the_look_is_there_is_left_in_peace(page: Page, shop: PageShop) -> None:
+    upload(page, shop.photos[0].picture)
+    page.route("**/api/look", lambda route: None)
+    page.get_by_role("button", name="Complete the look").click()
+    expect(page.locator("#looks")).to_have_attribute("aria-busy", "true")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/look")):
+        page.get_by_role("button", name="Back to look-alikes").click()
+    expect(page.locator("#results .card")).to_have_count(24)
+    expect(page.locator("#count")).to_have_text("24 products, the closest first")
+
+
 def test_what_was_opened_is_why_others_are_picked(page: Page, shop: PageShop) -> None:
     expect(page.locator("#because")).to_be_hidden()
     product = shop.products[3]
@@ -204,13 +282,7 @@ def test_what_was_opened_is_why_others_are_picked(page: Page, shop: PageShop) ->
 
 
 def test_what_shoppers_do_is_told(page: Page, shop: PageShop) -> None:
-    told: list[Any] = []
-
-    def hear(request: Request) -> None:
-        if request.url.endswith("/api/feedback"):
-            told.append(request.post_data_json)
-
-    page.on("request", hear)
+    told = feedback_of(page)
     upload(page, shop.photos[6].picture)
     second, third = ids(page)[1:3]
     card(page, third).get_by_role("button", name=re.compile("^Dislike ")).click()
@@ -221,6 +293,45 @@ def test_what_shoppers_do_is_told(page: Page, shop: PageShop) -> None:
         ("DISMISS", third, 3, "page"),
         ("CLICK", second, 2, "page"),
     ]
+
+
+def test_what_is_told_names_the_answer_that_it_was_in(page: Page, shop: PageShop) -> None:
+    told = feedback_of(page)
+    first = upload(page, shop.photos[6].picture)
+    second = settled(page, lambda: page.locator("#more").click())
+    shown = ids(page)
+    card(page, shown[2]).get_by_role("button", name=re.compile("^Dislike ")).click()
+    card(page, shown[25]).get_by_role("button", name=re.compile("^Dislike ")).click()
+    card(page, shown[24]).locator(".card-title button").click()
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("^Dislike ")).click()
+    assert [(one["kind"], one["query_id"], one["product_id"], one["rank"]) for one in told] == [
+        ("DISMISS", first["query_id"], shown[2], 3),
+        ("DISMISS", second["query_id"], shown[25], 2),
+        ("CLICK", second["query_id"], shown[24], 1),
+        ("DISMISS", second["query_id"], shown[24], 1),
+    ]
+
+
+def test_a_look_counts_places_over_all_its_categories(page: Page, shop: PageShop) -> None:
+    told = feedback_of(page)
+    settled(page, lambda: page.goto(f"/?product={shop.products[3].product_id}"))
+    page.get_by_role("button", name="Complete the look").click()
+    before = page.locator("#looks .strip").nth(0).locator(".card")
+    expect(before.first).to_be_visible()
+    page.locator("#looks .strip").nth(1).locator(".card-title button").first.click()
+    assert [(one["surface"], one["rank"]) for one in told] == [("page-look", before.count() + 1)]
+
+
+def feedback_of(page: Page) -> list[Any]:
+    """What the page tells from now on."""
+    told: list[Any] = []
+
+    def hear(request: Request) -> None:
+        if request.url.endswith("/api/feedback"):
+            told.append(request.post_data_json)
+
+    page.on("request", hear)
+    return told
 
 
 def box(page: Page, selector: str) -> FloatRect:

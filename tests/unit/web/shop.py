@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,16 +15,18 @@ from vitrine.runtime.errors import VitrineError
 from vitrine.v1 import catalogue_pb2, catalogue_pb2_grpc, filter_pb2, gateway_pb2, gateway_pb2_grpc, searcher_pb2
 
 SHA256 = bytes(range(32))
+REFUSAL = catalogue_pb2.ItemError(code="UNAVAILABLE", message="partition 0: away")
 
 
 @dataclass
 class FakeShop(gateway_pb2_grpc.VisualSearchServicer, catalogue_pb2_grpc.CatalogueServicer):
-    """`fails`: what every call ends with instead."""
+    """`fails`: what every call ends with instead; `refused`: the searches of a batch that have an error instead."""
 
     asked: list[Message] = field(default_factory=list)
     metadata: list[dict[str, Any]] = field(default_factory=list)
     fails: VitrineError | None = None
     letters: int = 3
+    refused: Collection[int] = ()
 
     @property
     def last(self) -> Any:
@@ -55,6 +57,9 @@ class FakeShop(gateway_pb2_grpc.VisualSearchServicer, catalogue_pb2_grpc.Catalog
         self._note(request, context)
         response = gateway_pb2.BatchSearchResponse()
         for number, search in enumerate(request.searches):
+            if number in self.refused:
+                response.results.add().error.CopyFrom(REFUSAL)
+                continue
             results = [hit(f"{number}-{place}", 0.1) for place in range(search.page_size)]
             response.results.add(response=gateway_pb2.SearchResponse(results=results))
         return response

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +15,11 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from services.web.app import STATIC
-from tests.unit.web.asking import get, post
+from services.web.gateway import Gateway
+from tests.unit.web.asking import JSON, asked, get, post
+from tests.unit.web.conftest import page_of
 from tests.unit.web.shop import FakeShop
+from vitrine.runtime.errors import ResourceExhausted
 
 PAGES: Final = {"/", "/ops", "/docs", "/openapi.json"}
 ASKED: Final = {
@@ -57,6 +62,36 @@ async def test_every_answer_is_as_described(app: ASGIApp, document: dict[str, An
             if "content" in content:
                 schema = content["content"]["application/json"]["schema"]
                 assert not faults(said.json, schema, document["components"]["schemas"], path)
+
+
+@pytest.mark.parametrize("path", ["/api/search", "/api/recommend", "/api/look", "/api/feedback"])
+async def test_every_refusal_of_what_is_sent_is_described(
+    gateway: tuple[FakeShop, Gateway], document: dict[str, Any], path: str
+) -> None:
+    async def never_ending() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    shop, app = gateway[0], page_of(gateway[1], upload_timeout_s=0.05)
+    shop.fails = ResourceExhausted("there is more to answer than can be", 1.0)
+    said = [
+        await asked(app, "POST", path, never_ending(), {"content-type": JSON}),
+        await post(app, path, b'"' + b"x" * (1 << 20) + b'"'),
+        await asked(app, "POST", path, [b"{}"], {"content-type": "text/plain"}),
+        await post(app, path, ASKED.get(path, {"product_id": "shoe-1"})),
+    ]
+    assert [one.status for one in said] == [408, 413, 415, 429]
+    assert {str(one.status) for one in said} <= set(document["paths"][path]["post"]["responses"])
+
+
+@pytest.mark.parametrize("path", ["/api/products/{product_id}", "/api/samples"])
+async def test_what_the_gateway_may_refuse_for_its_load_is_described(
+    app: ASGIApp, shop: FakeShop, document: dict[str, Any], path: str
+) -> None:
+    shop.fails = ResourceExhausted("there is more to answer than can be", 1.0)
+    said = await get(app, path.format(product_id="shoe-1"))
+    assert said.status == 429
+    assert "429" in document["paths"][path]["get"]["responses"]
 
 
 async def test_every_example_is_taken(app: ASGIApp, shop: FakeShop, document: dict[str, Any]) -> None:

@@ -13,6 +13,10 @@ from tests.unit.web.shop import FakeShop
 from vitrine.v1 import embedder_pb2, feedback_pb2
 from vitrine.v1 import gateway_pb2 as pb
 
+# In UTC.
+BEFORE_THE_YEAR_1 = "0001-01-01T00:00:00+14:00"
+AFTER_THE_YEAR_9999 = "9999-12-31T23:59:59-14:00"
+
 BOX = {"left": 0.25, "top": 0.0, "right": 0.75, "bottom": 1.0}
 
 
@@ -137,6 +141,18 @@ async def test_samples_are_of_every_large_category(app: ASGIApp, shop: FakeShop)
     assert [one["product_id"] for one in answer.json["results"]] == ["0-0", "1-0", "0-1", "1-1", "0-2"]
 
 
+async def test_samples_are_of_those_categories_that_answered(app: ASGIApp, shop: FakeShop) -> None:
+    shop.refused = [0]
+    answer = await get(app, "/api/samples?count=2")
+    assert [one["product_id"] for one in answer.json["results"]] == ["1-0"]
+
+
+async def test_samples_that_could_not_be_had_are_not_called_none(app: ASGIApp, shop: FakeShop) -> None:
+    shop.refused = [0, 1]
+    said = await get(app, "/api/samples")
+    assert (said.status, said.error["code"], said.error["message"]) == (503, "UNAVAILABLE", "partition 0: away")
+
+
 async def test_other_samples_for_another_seed(app: ASGIApp, shop: FakeShop) -> None:
     await get(app, "/api/samples?seed=1")
     first = shop.last.searches[0].vector
@@ -164,6 +180,8 @@ async def test_the_gateway_is_told_who_asks(app: ASGIApp, shop: FakeShop) -> Non
         ({"history": [{"product_id": "a"}, {"product_id": "b", "weight": "much"}]}, "history[1].weight"),
         ({"history": [{"product_id": "a", "time": "yesterday"}]}, "history[0].time"),
         ({"history": [{"product_id": "a", "time": "2026-11-21T10:00:00"}]}, "history[0].time"),
+        ({"history": [{"product_id": "a"}, {"product_id": "b", "time": BEFORE_THE_YEAR_1}]}, "history[1].time"),
+        ({"history": [{"product_id": "a", "time": AFTER_THE_YEAR_9999}]}, "history[0].time"),
         ({"examples": {"positive": [{"product_id": "a", "image": "image"}]}}, "examples.positive[0].image"),
         ({"examples": {"positive": [{"image": "other"}]}}, "examples.positive[0].image"),
         ({"examples": {"positive": []}, "product_id": "a"}, "examples"),
@@ -184,6 +202,12 @@ async def test_a_bad_search_is_refused_by_name(app: ASGIApp, shop: FakeShop, que
     said = await post(app, "/api/search", query)
     assert (said.status, said.error["code"], said.error["field"]) == (400, "INVALID_ARGUMENT", field)
     assert said.error["message"]
+    assert shop.asked == []
+
+
+async def test_a_recommendation_names_the_time_that_is_no_time(app: ASGIApp, shop: FakeShop) -> None:
+    said = await post(app, "/api/recommend", {"history": [{"product_id": "a", "time": BEFORE_THE_YEAR_1}]})
+    assert (said.status, said.error["field"]) == (400, "history[0].time")
     assert shop.asked == []
 
 
