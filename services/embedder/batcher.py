@@ -18,10 +18,12 @@ from typing import Final, NamedTuple
 from prometheus_client import Gauge
 
 from services.embedder import metrics
+from services.embedder.busy import Busy
 from services.embedder.embed import Embedded, Embedding, Picture
 from services.embedder.model import Model, batch_sizes
 from vitrine.runtime.batching import BatchThreads, Waiting
 from vitrine.runtime.errors import InvalidArgument, ResourceExhausted
+from vitrine.runtime.metrics import begin_at_zero
 
 INTERACTIVE: Final = "interactive"
 BULK: Final = "bulk"
@@ -74,10 +76,15 @@ class Batcher:
             INTERACTIVE: _Lane(limits.interactive_images, metrics.QUEUED.labels(INTERACTIVE)),
             BULK: _Lane(limits.bulk_images, metrics.QUEUED.labels(BULK)),
         }
+        for lane in self._lanes:
+            begin_at_zero(metrics.REFUSED, lane)
+            begin_at_zero(metrics.BAD, lane)
         # Batches with bulk images that run now, and how many may while shoppers ask.
         self._bulk_busy = 0
         self._counting = threading.Lock()
         self._bulk_threads = max(1, threads - 1)
+        self._busy = Busy(threads)
+        metrics.BUSY.set_function(self._busy.ratio)
         self._threads = BatchThreads("embed", threads, self._take, self._run)
 
     def admit(self, lane: str, images: int) -> None:
@@ -141,7 +148,8 @@ class Batcher:
     def _run(self, work: Sequence[_Work]) -> list[Embedded | Exception]:
         """One batch, in a thread."""
         try:
-            return self._embedding.embedded([entry.picture for entry in work])
+            with self._busy:
+                return self._embedding.embedded([entry.picture for entry in work])
         finally:
             self._note_busy(-_has_bulk(work))
 

@@ -15,6 +15,14 @@ DECODE_SECONDS = Histogram("vitrine_embedder_decode_seconds", "Time to decode on
 LOOKED_FOR = Counter(
     "vitrine_embedder_products_looked_for", "Pictures in which the product was looked for (crop AUTO)", ["found"]
 )
+BUSY = Gauge(
+    "vitrine_embedder_busy_ratio",
+    "Share of its threads that decode or run the model, an exponential mean over 15 seconds",
+)
 PROVIDER = Gauge(
     "vitrine_embedder_provider_info", "1 for the execution provider that is active", ["provider", "variant"]
+)
+ON_WANTED_PROVIDER = Gauge(
+    "vitrine_embedder_on_wanted_provider",
+    "1 while the execution provider that is active is the first of the settings, 0 if it is one to fall back on",
 )

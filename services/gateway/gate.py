@@ -10,15 +10,19 @@ import grpc.aio
 from prometheus_client import Counter
 
 from services.gateway import metrics
-from services.gateway.admission import Admission
+from services.gateway.admission import Admission, Place
 from services.gateway.callers import Callers, caller_of
+from services.gateway.outcome import counting
 from services.gateway.own_time import OwnTime
-from services.gateway.work import work_of
+from services.gateway.work import Work, work_of
 from vitrine.runtime.context import Context
 from vitrine.runtime.errors import ResourceExhausted
 from vitrine.runtime.interceptors import Handler
+from vitrine.runtime.metrics import begin_at_zero
 
 _SERVICE: Final = "/vitrine.v1.VisualSearch/"
+# A shopper waits for each answer; batches are for jobs.
+_SHOPPERS: Final = ("Search", "Recommend", "CompleteTheLook")
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -48,10 +52,21 @@ class Gate(grpc.aio.ServerInterceptor):
         counter = self._let_in.get(caller)
         if counter is None:
             counter = self._let_in[caller] = metrics.CALLS_BY_CALLER.labels(caller, "let in")
+            begin_at_zero(metrics.CALLS_BY_CALLER, caller, "refused")
         counter.inc()
+
+    def _place(self, caller: str, work: Work) -> Place:
+        try:
+            place = self._admission.enter(work)
+        except ResourceExhausted:
+            metrics.CALLS_BY_CALLER.labels(caller, "refused").inc()
+            raise
+        self._count(caller)
+        return place
 
     def _unary(self, inner: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Awaitable[Any]]:
         own_seconds = metrics.OWN_SECONDS.labels(method)
+        is_shoppers = method in _SHOPPERS
 
         async def call(request: Any, context: Context) -> Any:
             with OwnTime(own_seconds):
@@ -59,14 +74,11 @@ class Gate(grpc.aio.ServerInterceptor):
                 if work is None:
                     return await inner(request, context)
                 caller = self._callers.take(caller_of(context), work.searches)
-                try:
-                    place = self._admission.enter(work)
-                except ResourceExhausted:
-                    metrics.CALLS_BY_CALLER.labels(caller, "refused").inc()
-                    raise
-                self._count(caller)
-                with place:
-                    return await inner(request, context)
+                with counting(timed=is_shoppers and work.measured) as outcome:
+                    with self._place(caller, work):
+                        response = await inner(request, context)
+                    outcome.answered(response)
+                    return response
 
         return call
 

@@ -5,8 +5,21 @@ from prometheus_client import Counter, Gauge, Histogram
 from vitrine.runtime.metrics import SECONDS_BUCKETS
 
 PARTIAL = Counter("vitrine_gateway_partial_answers", "Answers that lack at least one partition")
+ANSWERS = Counter(
+    "vitrine_gateway_answers",
+    "Answers to shoppers: complete, partial (without a partition), failed (none came, and not by the caller's fault)",
+    ["outcome"],
+)
+ANSWER_SECONDS = Histogram(
+    "vitrine_gateway_answer_seconds",
+    "Time to answer a search, a recommendation or a look; not of those that wait for events, nor of batches",
+    buckets=SECONDS_BUCKETS,
+)
 PARTITION_FAILURES = Counter("vitrine_gateway_partition_failures", "Partitions that did not answer", ["partition"])
 REPLICAS_UP = Gauge("vitrine_gateway_replicas_up", "Searchers that answer status calls")
+LOOKUPS_FAILED = Counter(
+    "vitrine_gateway_lookups_failed", "Lookups of a group's name that failed: its searchers as known stay", ["name"]
+)
 EMBED_SECONDS = Histogram("vitrine_gateway_embed_seconds", "Time to embed a query image", buckets=SECONDS_BUCKETS)
 FANOUT_SECONDS = Histogram("vitrine_gateway_fanout_seconds", "Time waiting for searchers", buckets=SECONDS_BUCKETS)
 PUBLISHED = Counter("vitrine_gateway_published_events", "Events acknowledged")

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from vitrine.runtime.metrics import begin_at_zero
+
 EVENTS = Counter("vitrine_indexer_events", "Events published", ["partition", "kind"])
 DEAD_LETTERS = Counter("vitrine_indexer_dead_letters", "Events refused, wholly or in part", ["partition"])
 IMAGES = Counter("vitrine_indexer_embedded_images", "Images embedded")
@@ -11,6 +13,8 @@ SAVED = Counter(
     "same_bytes (fetched, and the same as before)",
     ["reason"],
 )
+for _reason in ("live", "unchanged", "same_bytes"):
+    begin_at_zero(SAVED, _reason)
 SUPERSEDED = Counter(
     "vitrine_indexer_superseded_events", "Events published again that came after newer ones", ["partition"]
 )
@@ -18,6 +22,10 @@ NEXT_OFFSET = Gauge("vitrine_indexer_next_offset", "First log offset not publish
 LAG = Gauge("vitrine_indexer_lag_events", "Events in the log that are not published yet", ["partition", "stream"])
 SYNCED = Gauge(
     "vitrine_indexer_synced_seconds", "When the index last had all of the log, seconds since 1970", ["partition"]
+)
+DELETE_RETENTION = Gauge(
+    "vitrine_indexer_delete_retention_seconds",
+    "For how long the log keeps deletes: an index that is behind by more halts. +Inf: for ever",
 )
 STALLS = Counter(
     "vitrine_indexer_consumer_stalls",

@@ -27,6 +27,7 @@ from vitrine.runtime.errors import (
     Unavailable,
 )
 from vitrine.runtime.logs import logger
+from vitrine.runtime.metrics import begin_at_zero
 from vitrine.shards.records import Change, LiveVersion, Tombstone
 from vitrine.stream.log import DeadLetter, EventLog, Position, Source, Stream
 
@@ -40,6 +41,8 @@ _RETRY_S: Final = 0.5
 # How long a commit waits to be told where the log ends.
 _LOOK_S: Final = 0.25
 _IDLE_S: Final = 0.1
+# Of events, in metrics.
+_KINDS: Final = ("upsert", "delete", "live")
 
 
 class Partition:
@@ -82,6 +85,9 @@ class Partition:
     # ---- life
 
     def start(self) -> None:
+        begin_at_zero(metrics.DEAD_LETTERS, self.number)
+        for kind in _KINDS:
+            begin_at_zero(metrics.EVENTS, self.number, kind)
         handing_on = self._batches.hand_on(self._take_embedded)
         self._tasks = [asyncio.create_task(work) for work in (self._run(), handing_on)]
 
@@ -385,6 +391,7 @@ def _too_late(behind_us: int, keeps_s: float) -> str:
 
 
 def _kind(change: Change | LiveVersion) -> str:
+    """One of `_KINDS`."""
     if isinstance(change, LiveVersion):
         return "live"
     return "delete" if isinstance(change, Tombstone) else "upsert"

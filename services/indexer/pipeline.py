@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import Any, Final, TypeVar
 
 from services.indexer import metrics
@@ -44,6 +45,7 @@ class Pipeline:
     ) -> None:
         self.partitions: dict[int, Partition] = {}
         self._log = log
+        metrics.DELETE_RETENTION.set(inf if log.keeps_deletes_s is None else log.keeps_deletes_s)
         self._index = index
         self._claims = claims
         self._embedding = embedding

@@ -13,6 +13,7 @@ from vitrine.index.shelf import Shelf
 from vitrine.runtime.errors import CorruptManifest, CorruptShard, StoreUnavailable, VitrineError
 from vitrine.runtime.logs import logger
 from vitrine.runtime.memory import return_what_is_free
+from vitrine.runtime.metrics import begin_at_zero
 from vitrine.shards.shard import Shard
 from vitrine.shards.snapshot import Snapshot
 
@@ -43,6 +44,8 @@ class PartitionReader:
         self._refused: set[str] = set()
         self._away = ""
         self._expiring = threading.Lock()
+        begin_at_zero(metrics.REFUSED_SHARDS, partition)
+        begin_at_zero(metrics.REFUSED_MANIFESTS, partition)
 
     def refresh(self) -> bool:
         """Looks for a newer manifest and opens it. Blocks. True if the view was replaced.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
+
+from vitrine.runtime.rereading import Reread
+from vitrine.runtime.tls import Certificates, pair_of
 
 # 0.25 ms to 10 s: fine where shoppers wait, coarse where only indexers do.
 SECONDS_BUCKETS: Final = (
@@ -37,6 +40,11 @@ class CallMetrics:
         child.observe(seconds)
 
 
+def begin_at_zero(counter: Counter, *labels: object) -> None:
+    """Makes a counter's series before it counts: Prometheus sees no increase in one that begins with 1."""
+    counter.labels(*labels)
+
+
 STORE_OPERATIONS: Final = ("get", "put", "head", "list", "delete")
 
 
@@ -55,3 +63,29 @@ class StoreRequests(Collector):
         for operation in self._operations:
             family.add_metric([operation], self._requests.get(operation, 0))
         yield family
+
+
+class ReloadMetrics(Collector):
+    """How often one service has read again what is replaced while it runs. `what`: "certificates", "tokens"."""
+
+    def __init__(self, service: str, what: str, reread: Reread[Any]) -> None:
+        self._name = f"vitrine_{service}_{what}_reloads"
+        self._help = f"Times that {what} were read again after a change; failed: what was there stays"
+        self._reread = reread
+        REGISTRY.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Looks for a change itself: a server that nobody calls notices one too."""
+        self._reread.current()
+        family = CounterMetricFamily(self._name, self._help, labels=["outcome"])
+        family.add_metric(["ok"], self._reread.reloads)
+        family.add_metric(["failed"], self._reread.failed_reloads)
+        yield family
+
+
+def expose_certificates(service: str, certificates: Reread[Certificates]) -> None:
+    """When what a server shows will not be valid any more, and how often it was replaced."""
+    ReloadMetrics(service, "certificates", certificates)
+    Gauge(
+        f"vitrine_{service}_certificate_expires_seconds", "Unix time when the certificate that is shown expires"
+    ).set_function(lambda: pair_of(certificates).expires_s)

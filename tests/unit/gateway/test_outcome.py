@@ -16,6 +16,7 @@ from services.gateway.admission import Admission
 from services.gateway.callers import Callers
 from services.gateway.gate import Gate
 from tests.unit.gateway.running import Running, StubSearcher, running
+from vitrine.v1 import catalogue_pb2
 from vitrine.v1 import gateway_pb2 as pb
 from vitrine.vectors import to_wire
 
@@ -71,6 +72,23 @@ async def test_each_search_of_a_batch_is_an_answer(tmp_path: Path) -> None:
     async with counted(tmp_path, complete=2) as gateway:
         searches = [pb.SearchRequest(vector=QUERY), pb.SearchRequest(vector=QUERY), pb.SearchRequest(vector=b"x")]
         await gateway.stub.BatchSearch(pb.BatchSearchRequest(searches=searches), timeout=TIMEOUT_S)
+
+
+async def test_shoppers_answers_are_timed_and_what_may_take_its_time_is_not(tmp_path: Path) -> None:
+    before = _timed()
+    async with counted(tmp_path, complete=3) as gateway:
+        search = pb.SearchRequest(vector=QUERY)
+        await gateway.stub.Search(search, timeout=TIMEOUT_S)
+        assert _timed() == before + 1
+        await gateway.stub.BatchSearch(pb.BatchSearchRequest(searches=[search]), timeout=TIMEOUT_S)
+        waiting = pb.SearchRequest(vector=QUERY, at_least=[catalogue_pb2.LogPosition(partition=0, offset=0)])
+        await gateway.stub.Search(waiting, timeout=TIMEOUT_S)
+    assert _timed() == before + 1
+
+
+def _timed() -> float:
+    [metric] = metrics.ANSWER_SECONDS.collect()
+    return next(sample.value for sample in metric.samples if sample.name.endswith("_count"))
 
 
 def _answers() -> dict[str, float]:
