@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 from services.gateway import metrics
+from vitrine.runtime.access import token_name
 from vitrine.runtime.context import Context
 from vitrine.runtime.errors import ConfigError, InvalidArgument, ResourceExhausted
 
@@ -24,7 +25,12 @@ _BURST_S: Final = 1.0
 
 
 def caller_of(context: Context) -> str:
-    """The name that a call's metadata gives. Raises InvalidArgument."""
+    """The name of its token or, where none is needed, the one in its metadata. Raises InvalidArgument.
+
+    Whoever has a token cannot call itself by another's name.
+    """
+    if proven := token_name():
+        return proven
     for key, value in context.invocation_metadata() or ():
         if key == CALLER_METADATA:
             if not (isinstance(value, str) and _NAME.fullmatch(value)):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 import grpc
 import grpc.aio
@@ -37,8 +37,15 @@ GET_PRODUCTS: Final = 100
 # More than these take a thread to hash.
 _INLINE_BYTES: Final = 256 * 1024
 _RETRY_AFTER_S: Final = 0.2
+# So soon the channel has found another embedder, if there is one.
+_ANOTHER_AFTER_S: Final = 0.1
+# A call that nobody here has cancelled reached an embedder that was about to stop.
+_AWAY: Final = ("UNAVAILABLE", "CANCELLED")
 # Statuses that say nothing about the pictures: asking for each alone would only add to the embedder's trouble.
-_OF_THE_EMBEDDER: Final = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED")
+_OF_THE_EMBEDDER: Final = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", *_AWAY)
+
+
+Response = TypeVar("Response")
 
 
 class Picture(NamedTuple):
@@ -118,7 +125,7 @@ class Resolver:
         call = embedder_pb2.EmbedRequest(images=images, priority=embedder_pb2.PRIORITY_INTERACTIVE)
         with metrics.EMBED_SECONDS.time():
             try:
-                response = await self._embedder.Embed(call, timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S))
+                response = await _asked(self._embedder.Embed, call, until_s)
             except grpc.aio.AioRpcError as error:
                 if len(images) == 1 or error.code().name in _OF_THE_EMBEDDER:
                     return [_embedder_error(error)] * len(images)
@@ -138,9 +145,7 @@ class Resolver:
         if self._model is None or self._model.model_id != index.model_id:
             try:
                 with awaiting():
-                    model = await self._embedder.GetModel(
-                        embedder_pb2.GetModelRequest(), timeout=max(0.001, timeout_s - DEADLINE_MARGIN_S)
-                    )
+                    model = await _asked(self._embedder.GetModel, embedder_pb2.GetModelRequest(), _now_s() + timeout_s)
             except grpc.aio.AioRpcError as error:
                 raise _embedder_error(error) from error
             if model.model_id != index.model_id:
@@ -203,6 +208,21 @@ class Resolver:
             product if isinstance(product, VitrineError) else Embedded(to_wire(direction(product, index.dim)))
             for product in products
         ]
+
+
+async def _asked(method: Callable[..., Awaitable[Response]], request: object, until_s: float) -> Response:
+    """An embedder's answer; where it stops just then, after a moment of another's. Raises AioRpcError."""
+    try:
+        return await method(request, timeout=_left_s(until_s))
+    except grpc.aio.AioRpcError as error:
+        if error.code().name not in _AWAY:
+            raise
+    await asyncio.sleep(min(_ANOTHER_AFTER_S, _left_s(until_s)))
+    return await method(request, timeout=_left_s(until_s))
+
+
+def _left_s(until_s: float) -> float:
+    return max(0.001, until_s - DEADLINE_MARGIN_S - _now_s())
 
 
 async def _keys(pictures: Sequence[Picture], model_id: str) -> list[bytes]:
@@ -308,7 +328,7 @@ def _embedder_error(error: grpc.aio.AioRpcError) -> VitrineError:
             return ResourceExhausted("the embedder is busy", _RETRY_AFTER_S)
         case "DEADLINE_EXCEEDED":
             return DeadlineExceeded("the embedder did not answer in time")
-        case "UNAVAILABLE":
+        case "UNAVAILABLE" | "CANCELLED":
             return Unavailable("the embedder is away")
         case "INVALID_ARGUMENT":
             return BadImage((error.details() or "").partition(": ")[2])

@@ -13,6 +13,7 @@ from services.indexer.fetch import UriFetcher
 from services.indexer.partition import Claim
 from services.indexer.pipeline import Pipeline
 from services.indexer.publish import Publisher
+from services.indexer.roles import ROLES
 from services.indexer.servicer import IndexerServicer
 from services.indexer.settings import IndexerSettings
 from services.indexer.upkeep import Upkeep
@@ -23,19 +24,23 @@ from vitrine.index.settings import IndexSettings, create_or_check
 from vitrine.index.shelf import Shelf
 from vitrine.index.store import Store
 from vitrine.runtime import failpoints, server, settings
-from vitrine.runtime.channels import internal_channel
+from vitrine.runtime.access import Access
+from vitrine.runtime.channels import Credentials, internal_channel
 from vitrine.runtime.metrics import StoreRequests
 from vitrine.stream.opening import Membership, open_log
 from vitrine.v1 import indexer_pb2_grpc
 
 
 async def build(chosen: IndexerSettings) -> server.Service:
+    access = Access("indexer", chosen.tokens, ROLES) if chosen.tokens else None
     store = Store.open(chosen.store)
     StoreRequests("indexer", store.requests)
+    await asyncio.to_thread(store.require_reachable)
     member = Membership(chosen.group, chosen.kafka_group_instance_id, chosen.kafka_session_timeout_s)
     log = await asyncio.to_thread(open_log, chosen, member)
     fetcher = UriFetcher(chosen.uri_allow, chosen.uri_timeout_s, allow_private=chosen.uri_allow_private)
-    embedder = EmbedderClient(internal_channel(chosen.embedder), chosen.embed_calls, chosen.embed_call_images)
+    channel = internal_channel(chosen.embedder, Credentials.of(chosen.tls))
+    embedder = EmbedderClient(channel, chosen.embed_calls, chosen.embed_call_images)
     await embedder.connect()
     wanted = IndexSettings(
         chosen.index,
@@ -65,6 +70,7 @@ async def build(chosen: IndexerSettings) -> server.Service:
         not_ready=pipeline.not_ready,
         background=[pipeline.read, pipeline.survey, upkeep.roll_when_due, upkeep.collect_now_and_then],
         stopping=abort_builds,
+        access=access,
     )
 
 

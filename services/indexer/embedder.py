@@ -9,8 +9,10 @@ from typing import Final
 import grpc
 import grpc.aio
 
+from vitrine.client.failures import typed_error
 from vitrine.runtime import failpoints
 from vitrine.runtime.errors import InvalidArgument, ModelMismatch, Unavailable
+from vitrine.runtime.logs import logger
 from vitrine.v1 import embedder_pb2 as pb
 from vitrine.v1 import embedder_pb2_grpc
 from vitrine.vectors import Vectors, from_wire, rows_from_wire
@@ -33,11 +35,14 @@ class EmbedderClient:
 
     async def connect(self) -> None:
         """Asks which model runs. Waits until the embedder answers."""
-        backoff_s = _FIRST_BACKOFF_S
+        backoff_s, said = _FIRST_BACKOFF_S, ""
         while True:
             try:
                 model = await self._stub.GetModel(pb.GetModelRequest(), timeout=CALL_TIMEOUT_S)
-            except grpc.RpcError:
+            except grpc.RpcError as error:
+                if (reason := str(typed_error(error))) != said:
+                    logger().warning("waiting for the embedder", reason=reason)
+                said = reason
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(_MAX_BACKOFF_S, backoff_s * 2)
                 continue

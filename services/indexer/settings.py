@@ -9,7 +9,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from vitrine.index.cache import DEFAULT_CACHE_BYTES
-from vitrine.index.settings import DEFAULT_INDEX
+from vitrine.index.settings import DEFAULT_INDEX, DEFAULT_RETENTION, RETENTION_PATTERN, seconds_of
+from vitrine.runtime.settings import TokensFile
 from vitrine.shards.metric import ANGULAR, METRICS
 from vitrine.stream.opening import StreamSettings, group_of
 
@@ -19,10 +20,11 @@ class IndexerSettings(StreamSettings):
 
     store: Annotated[str, Field(description="where the index lies: a folder, s3://, gs:// or az://")]
     embedder: Annotated[str, Field(description="host:port")]
+    tokens: TokensFile = None
     index: str = DEFAULT_INDEX
     retention: Annotated[
-        str, Field(pattern=r"^(0|[1-9][0-9]*[smhd])$", description="how long after its event_time a product is found")
-    ] = "90d"
+        str, Field(pattern=RETENTION_PATTERN, description="how long after its event_time a product is found")
+    ] = DEFAULT_RETENTION
     recall_target: Annotated[float, Field(ge=0.5, lt=1, description="recall that trees are measured to reach")] = 0.99
     metric: Annotated[str, Field(pattern=f"^({'|'.join(METRICS)})$", description="how vectors are compared")] = ANGULAR
     cache: Annotated[Path, Field(description="folder for shards of a remote store")] = Path("run/cache")
@@ -71,5 +73,4 @@ class IndexerSettings(StreamSettings):
     @property
     def retention_s(self) -> float:
         """0: for ever."""
-        number, unit = self.retention[:-1], self.retention[-1]
-        return float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[unit] if number else 0.0
+        return seconds_of(self.retention)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from services.searcher import metrics
 from services.searcher.probe import RecallProbe
 from services.searcher.scan import Scans
@@ -20,6 +22,7 @@ async def build(chosen: SearcherSettings) -> server.Service:
     store = Store.open(chosen.store)
     StoreRequests("searcher", store.requests)
     shard_set, masks = ShardSet(store, chosen), Masks(chosen.mask_cache_bytes)
+    await asyncio.to_thread(shard_set.require_start)
     metrics.MASK_CACHE_BYTES.set_function(lambda: masks.size_bytes)
     threads = SearchThreads(chosen.search_threads)
     probe = RecallProbe(shard_set, threads, masks, chosen.probe_recall_interval_s)

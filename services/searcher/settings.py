@@ -11,11 +11,11 @@ from pydantic_settings import SettingsConfigDict
 from vitrine.index.cache import DEFAULT_CACHE_BYTES
 from vitrine.index.settings import DEFAULT_INDEX
 from vitrine.runtime.cores import usable_cores
-from vitrine.runtime.settings import ServerSettings
+from vitrine.runtime.settings import GrpcSettings
 from vitrine.shards.masks import BOUND_BYTES
 
 
-class SearcherSettings(ServerSettings):
+class SearcherSettings(GrpcSettings):
     model_config = SettingsConfigDict(env_prefix="VITRINE_SEARCHER_")
 
     store: Annotated[str, Field(description="where the index lies: a folder, s3://, gs:// or az://")]

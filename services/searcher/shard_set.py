@@ -94,6 +94,13 @@ class ShardSet:
             return False
         return True
 
+    def require_start(self) -> None:
+        """Blocks. Raises ConfigError: `store` if it cannot be read and nothing was copied here before, `partitions`."""
+        if self._source.kept() is None:
+            self._store.require_reachable()
+        if (index := self._source.stored()) is not None:
+            self._require_partitions(index)
+
     async def follow(self) -> None:
         """Follows the manifests until cancelled. Raises ConfigError where the index is no longer what is served."""
         await asyncio.to_thread(self._find_index)
@@ -134,6 +141,7 @@ class ShardSet:
             index = self._source.kept()
         if index is None:
             return
+        self._require_partitions(index)
         wanted = self._settings.partitions or range(index.partitions)
         self._readers = {partition: self._reader(index, partition) for partition in wanted}
         if away is not None:
@@ -142,6 +150,10 @@ class ShardSet:
                 reader.serve_last(away)
         metrics.RECALL_TARGET.set(index.recall_target)
         self.index = index
+
+    def _require_partitions(self, index: IndexSettings) -> None:
+        if absent := [partition for partition in self._settings.partitions if not 0 <= partition < index.partitions]:
+            raise ConfigError("partitions", f"{absent} are none of the {index.partitions} of index {index.name!r}")
 
     def _reader(self, index: IndexSettings, partition: int) -> PartitionReader:
         shelf = Shelf(self._store, index.name, partition, self._cache)

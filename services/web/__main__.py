@@ -9,12 +9,13 @@ from services.web.serving import Site, serve
 from services.web.settings import WebSettings
 from services.web.uploads import Uploads
 from vitrine.runtime import server, settings
-from vitrine.runtime.channels import internal_channel
+from vitrine.runtime.channels import Credentials, internal_channel
 from vitrine.runtime.metrics import CallMetrics
 
 
 def build(chosen: WebSettings) -> Site:
-    gateway = Gateway(internal_channel(chosen.gateway), chosen.index, chosen.timeout_s)
+    channel = internal_channel(chosen.gateway, Credentials.of(chosen.tls, chosen.token_file))
+    gateway = Gateway(channel, chosen.index, chosen.timeout_s)
     uploads = Uploads(chosen.upload_bytes, chosen.uploads, chosen.upload_timeout_s)
     api = Api(gateway, uploads, chosen.ops)
     return Site(application(api.endpoints(), CallMetrics("web"), chosen.ops), gateway.not_ready, gateway.watch)

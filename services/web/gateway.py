@@ -98,6 +98,6 @@ class Gateway:
         try:
             response = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=_LOOK_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
-            return f"the gateway does not answer: {error.code().name}"
+            return f"the gateway does not answer: {typed_error(error)}"
         serving = response.status == health_pb2.HealthCheckResponse.SERVING
         return None if serving else "the gateway is not ready"

@@ -13,6 +13,9 @@ from vitrine.runtime.errors import InvalidArgument, ResourceExhausted, VitrineEr
 
 _STATUS: Final = {
     "INVALID_ARGUMENT": 400,
+    # The page's own token is meant: whoever looks at it has none, and can do nothing about it.
+    "UNAUTHENTICATED": 503,
+    "PERMISSION_DENIED": 503,
     "NOT_FOUND": 404,
     "FAILED_PRECONDITION": 409,
     "ABORTED": 409,

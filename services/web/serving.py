@@ -21,7 +21,9 @@ from services.web.settings import WebSettings
 from vitrine.runtime import logs
 from vitrine.runtime.errors import ConfigError
 from vitrine.runtime.http import HttpEndpoints
+from vitrine.runtime.metrics import expose_certificates
 from vitrine.runtime.server import EXIT_FAILED, stop_with_parent
+from vitrine.runtime.tls import certificates_in, page_context
 
 # Connections that wait to be accepted.
 _BACKLOG: Final = 512
@@ -45,7 +47,7 @@ async def serve(settings: WebSettings, build: Callable[[], Site]) -> int:
     listener = _listening(settings.host, settings.port)
     endpoints = HttpEndpoints(settings.host, settings.http_port, site.not_ready)
     endpoints.start()
-    page = _Page(_config(site.app, settings.drain_s))
+    page = _Page(_config(site.app, settings))
     logs.logger().info("listening", address=f"{settings.host}:{settings.port}", http_port=settings.http_port)
     serving = asyncio.create_task(page.serve(sockets=[listener]))
     watching = asyncio.ensure_future(site.watch())
@@ -75,16 +77,22 @@ class _Page(uvicorn.Server):
         yield
 
 
-def _config(app: ASGIApp, drain_s: float) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: ASGIApp, settings: WebSettings) -> uvicorn.Config:
+    config = uvicorn.Config(
         app,
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=math.ceil(drain_s),
+        timeout_graceful_shutdown=math.ceil(settings.drain_s),
         backlog=_BACKLOG,
     )
+    config.load()
+    if settings.tls:
+        # Not by uvicorn's own settings: it would keep the certificate that it began with.
+        config.ssl = page_context(settings.tls, settings.tls_client_certificates)
+        expose_certificates("web", certificates_in(settings.tls))
+    return config
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -15,6 +16,12 @@ class WebSettings(ServerSettings):
 
     port: Annotated[int, Field(ge=1, le=65535, description="port of the page")]
     gateway: Annotated[str, Field(min_length=1, description="host:port")]
+    tls_client_certificates: Annotated[
+        bool, Field(description="with tls: let in only browsers with a certificate of ca.crt")
+    ] = False
+    token_file: Annotated[
+        Path | None, Field(description="file with the bearer token for the gateway, reread when it changes")
+    ] = None
     index: Annotated[str, Field(description="empty = the gateway's default one")] = ""
     timeout_s: Annotated[float, Field(gt=0, le=120, description="deadline of a call to the gateway")] = 10.0
     upload_bytes: Annotated[

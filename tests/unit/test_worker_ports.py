@@ -9,7 +9,7 @@ import pytest
 
 from vitrine.runtime import workers
 from vitrine.runtime.errors import ConfigError
-from vitrine.runtime.settings import ServerSettings
+from vitrine.runtime.settings import GrpcSettings
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def taken() -> Iterator[int]:
 
 def run(port: int, http_port: int) -> int:
     # A module that does not exist: no worker may be reached.
-    return workers.run("test", ServerSettings(port=port, http_port=http_port), 3, "no.module", {})
+    return workers.run("test", GrpcSettings(port=port, http_port=http_port), 3, "no.module", {})
 
 
 def test_a_taken_grpc_port_of_any_worker_is_refused(taken: int) -> None:

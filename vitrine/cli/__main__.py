@@ -8,6 +8,7 @@ import typer
 
 from vitrine.cli import affinity, commands, demo, models, searching, suggesting
 from vitrine.cli.bench import bench
+from vitrine.cli.connecting import connecting
 from vitrine.cli.console import err
 from vitrine.cli.dedupe import dedupe
 from vitrine.cli.dlq import dlq
@@ -24,17 +25,17 @@ app = typer.Typer(
 )
 app.command()(commands.up)
 app.command()(demo.demo)
-app.command()(commands.ingest)
-app.command()(searching.search)
-app.command()(suggesting.recommend)
-app.command()(suggesting.look)
-app.command()(dedupe)
+app.command()(connecting(commands.ingest))
+app.command()(connecting(searching.search))
+app.command()(connecting(suggesting.recommend))
+app.command()(connecting(suggesting.look))
+app.command()(connecting(dedupe))
 app.add_typer(index, name="index")
 app.add_typer(dlq, name="dlq")
 app.add_typer(topics, name="topics")
 app.add_typer(feedback, name="feedback")
 app.command()(models.train)
-app.command("train-affinity")(affinity.train_affinity)
+app.command("train-affinity")(connecting(affinity.train_affinity))
 app.command("eval")(models.evaluate)
 app.command()(models.export)
 model = typer.Typer(no_args_is_help=True, help="Look at a model folder.")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from vitrine.cli import console, ingesting
+from vitrine.cli.connecting import given
 from vitrine.cli.sources import open_catalogue
 from vitrine.cli.stack import Stack, StackSettings, known_addresses, running_stack
 from vitrine.cli.streams import Kafka, KafkaOptions, KafkaTopic, on_kafka
@@ -58,6 +59,9 @@ def up(
     affinity: Annotated[
         Path | None, typer.Option(help="of `vitrine train-affinity`: what goes together in complete-the-look")
     ] = None,
+    tls: Annotated[
+        Path | None, typer.Option(help="folder with tls.crt (which names 127.0.0.1), tls.key, ca.crt: every hop by TLS")
+    ] = None,
     kafka: Kafka = "",
     kafka_topic: KafkaTopic = DEFAULT_TOPIC,
     kafka_options: KafkaOptions = "",
@@ -76,6 +80,7 @@ def up(
         gateway_options=("--affinity", str(affinity)) if affinity else (),
         searcher_workers=searcher_workers,
         web_port=page_port(web, web_port if web_port is not None else port and DEFAULT_WEB_PORT),
+        tls=tls,
     )
     if kafka:
         settings = on_kafka(settings, kafka, kafka_topic, kafka_options, kafka_group, partitions or 0)
@@ -104,7 +109,7 @@ def ingest(
             report = ingesting.ingest(client, catalogue, journal, progress)
         indexer = known_addresses(folder).get("indexer")
         if indexer and not gateway:
-            ingesting.roll(indexer["grpc"])
+            ingesting.roll(indexer["grpc"], given())
     console.print_report(report)
     if as_json:
         print_json(asdict(report))
@@ -176,7 +181,8 @@ def page_port(web: bool | None, port: int) -> int | None:
 def print_page(stack: Stack) -> None:
     """Where people look, if there is a page."""
     if "web" in stack.addresses:
-        console.err.print(f"The page: http://{stack.addresses['web'].page}/", highlight=False)
+        scheme = "https" if stack.settings.tls else "http"
+        console.err.print(f"The page: {scheme}://{stack.addresses['web'].page}/", highlight=False)
 
 
 def _print_addresses(stack: Stack) -> None:

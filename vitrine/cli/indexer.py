@@ -12,10 +12,11 @@ import typer
 from google.protobuf.json_format import MessageToDict
 
 from vitrine.cli import commands, console
+from vitrine.cli.connecting import given
 from vitrine.cli.stack import known_addresses
 from vitrine.client import typed_error
 from vitrine.index.settings import DEFAULT_INDEX
-from vitrine.runtime.channels import CHANNEL_OPTIONS
+from vitrine.runtime.channels import blocking_channel
 from vitrine.runtime.errors import ConfigError, InvalidArgument, Unavailable
 from vitrine.v1 import indexer_pb2 as pb
 from vitrine.v1 import indexer_pb2_grpc
@@ -118,7 +119,7 @@ def _asked(folder: Path, named: str) -> Iterator[Any]:
         start = f"start one with `vitrine up --folder {folder}`, or name one with --indexer"
         raise ConfigError("indexer", f"none runs in {folder}, and only the owner of a partition may change it; {start}")
     address = named or str(known["grpc"]) if known else named
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+    with blocking_channel(address, given()) as channel:
         try:
             yield indexer_pb2_grpc.IndexerStub(channel)
         except grpc.RpcError as failed:

@@ -14,7 +14,7 @@ import grpc
 
 from vitrine.cli.sources import Catalogue, Item, Unreadable
 from vitrine.client import Refusal, VisualSearchClient
-from vitrine.runtime.channels import CHANNEL_OPTIONS
+from vitrine.runtime.channels import NOTHING, Credentials, blocking_channel
 from vitrine.runtime.errors import DeadlineExceeded, Unavailable
 from vitrine.stream.events import Upsert
 from vitrine.stream.log import Position
@@ -101,9 +101,9 @@ def ingest(client: VisualSearchClient, catalogue: Catalogue, journal: Journal, p
     return report
 
 
-def roll(indexer: str) -> bool:
+def roll(indexer: str, credentials: Credentials = NOTHING) -> bool:
     """Asks the indexer to roll what is fresh. False if it cannot be asked; it will roll by itself then."""
-    with grpc.insecure_channel(indexer, options=CHANNEL_OPTIONS) as channel:
+    with blocking_channel(indexer, credentials) as channel:
         try:
             indexer_pb2_grpc.IndexerStub(channel).Roll(indexer_pb2.RollRequest(), timeout=_ROLL_TIMEOUT_S)
         except grpc.RpcError:

@@ -34,6 +34,7 @@ from vitrine.client.blocking import VisualSearchClient
 from vitrine.client.failures import RemoteError, typed_error
 from vitrine.client.questions import Crop, Deed, Example, Examples, HistoryItem, OrderBy, Search, Thing
 from vitrine.client.streams import AsyncStream, Stream
+from vitrine.runtime.channels import Credentials
 
 __all__ = [
     "Ack",
@@ -41,6 +42,7 @@ __all__ = [
     "AsyncStream",
     "AsyncVisualSearchClient",
     "Coverage",
+    "Credentials",
     "Crop",
     "Deed",
     "DuplicateGroup",

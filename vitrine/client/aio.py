@@ -6,9 +6,7 @@ import asyncio
 import functools
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
-
-import grpc.aio
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from vitrine.client import calls, requests, responses
 from vitrine.client.answers import Ack, Answer, Refusal
@@ -18,12 +16,16 @@ from vitrine.client.gateway import DEFAULT_TIMEOUT_S, Call, Gateway, Streaming, 
 from vitrine.client.questions import Search
 from vitrine.client.retrying import MAX_TRIES, RetryBudget, Tries
 from vitrine.client.streams import AsyncStream
-from vitrine.runtime.channels import CHANNEL_OPTIONS
-from vitrine.runtime.errors import VitrineError
+from vitrine.runtime.channels import NOTHING, Credentials, internal_channel
+from vitrine.runtime.errors import DeadlineExceeded, Unavailable, VitrineError
 from vitrine.stream.events import Event, LiveUpdate
 from vitrine.stream.log import Position
 from vitrine.v1 import catalogue_pb2_grpc, gateway_pb2_grpc
 from vitrine.vectors import Vectors
+
+# What gRPC's asyncio client makes of a call that the server ends while a message is being sent (1.85).
+_REASON_LOST: Final = "INTERNAL: Internal error from Core"
+_WHY_TIMEOUT_S: Final = 1.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,9 +63,10 @@ class AsyncVisualSearchClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         caller: str = "",
         max_tries: int = MAX_TRIES,
+        credentials: Credentials = NOTHING,
     ) -> None:
         self._metadata = metadata_of(caller)
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = internal_channel(address, credentials)
         search = gateway_pb2_grpc.VisualSearchStub(self._channel)
         catalogue = catalogue_pb2_grpc.CatalogueStub(self._channel)
         self._gateway = Gateway(search, catalogue, search.Search, index, timeout_s)
@@ -77,6 +80,11 @@ class AsyncVisualSearchClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @property
+    def repeats(self) -> int:
+        """How many tries of calls there were beyond the first, since this client was made."""
+        return self._budget.repeats
 
     async def close(self) -> None:
         await self._channel.close()
@@ -135,13 +143,27 @@ class AsyncVisualSearchClient:
             with typed_errors():
                 async for message in stream:
                     yield responses.ack(message)
-        except (VitrineError, asyncio.CancelledError):
+        except (VitrineError, asyncio.CancelledError) as error:
             # What the caller's own events raise is not a failure of the call, nor does it cancel this task.
             if failures:
                 raise failures[0] from None
+            if str(error) == _REASON_LOST:
+                await self._ask_why(method)
+                raise Unavailable("the call ended while events were being sent") from error
             raise
         finally:
             stream.cancel()
+
+    async def _ask_why(self, method: Callable[..., Any]) -> None:
+        """Raises what the gateway says to a stream that brings nothing, if that is why it has ended another early."""
+        silent = method(metadata=self._metadata, timeout=_WHY_TIMEOUT_S)
+        try:
+            with typed_errors():
+                await silent.read()
+        except DeadlineExceeded:
+            return  # it is patient now
+        finally:
+            silent.cancel()
 
     async def _made(self, call: Call[T]) -> T:
         tries = Tries(self._budget, call.timeout_s, self._max_tries)

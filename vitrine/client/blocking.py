@@ -8,8 +8,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import grpc
-
 from vitrine.client import calls, requests, responses
 from vitrine.client.answers import Ack, Answer, Refusal
 from vitrine.client.batches import Paging
@@ -19,7 +17,7 @@ from vitrine.client.questions import Search
 from vitrine.client.retrying import MAX_TRIES, SHORTEST_S, RetryBudget, Tries
 from vitrine.client.streams import Stream
 from vitrine.client.together import Result, Together
-from vitrine.runtime.channels import CHANNEL_OPTIONS
+from vitrine.runtime.channels import NOTHING, Credentials, blocking_channel
 from vitrine.runtime.errors import VitrineError
 from vitrine.stream.events import Event, LiveUpdate
 from vitrine.stream.log import Position
@@ -59,6 +57,7 @@ class VisualSearchClient:
     timeout_s  for a call with all its tries, unless the call says otherwise
     caller     what this program is called, for limits and metrics: 1 to 64 of a-z, 0-9, -, _ and .
     max_tries  of a call that may be sent again; 1 = never again
+    credentials  certificates and token, as `Credentials.of` finds them; when the files change, no call is lost
     """
 
     def __init__(
@@ -68,9 +67,10 @@ class VisualSearchClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         caller: str = "",
         max_tries: int = MAX_TRIES,
+        credentials: Credentials = NOTHING,
     ) -> None:
         self._metadata = metadata_of(caller)
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = blocking_channel(address, credentials)
         self._gateway = Gateway(
             gateway_pb2_grpc.VisualSearchStub(self._channel),
             catalogue_pb2_grpc.CatalogueStub(self._channel),
@@ -89,6 +89,11 @@ class VisualSearchClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def repeats(self) -> int:
+        """How many tries of calls there were beyond the first, since this client was made."""
+        return self._budget.repeats
 
     def close(self) -> None:
         self._channel.close()

@@ -10,6 +10,7 @@ import grpc
 
 from vitrine.runtime import errors
 from vitrine.runtime.errors import VitrineError
+from vitrine.runtime.tls import handshake_failure
 
 _RETRY_AFTER_S: Final = 0.1
 # As `ResourceExhausted` says it; it says so again here.
@@ -22,9 +23,13 @@ class RemoteError(VitrineError):
 
 _KINDS: Final[dict[str, type[VitrineError]]] = {
     "NOT_FOUND": errors.NotFound,
+    "UNAUTHENTICATED": errors.Unauthenticated,
+    "PERMISSION_DENIED": errors.PermissionDenied,
     "FAILED_PRECONDITION": errors.FailedPrecondition,
     "DEADLINE_EXCEEDED": errors.DeadlineExceeded,
     "UNAVAILABLE": errors.Unavailable,
+    # Nobody here has cancelled it: it reached a server that was about to stop.
+    "CANCELLED": errors.Unavailable,
     "DATA_LOSS": errors.DataLoss,
 }
 
@@ -41,6 +46,8 @@ def error_of(code: str, details: str, retry_after_s: float = _RETRY_AFTER_S) -> 
         return errors.InvalidArgument(field, reason)
     if code == "RESOURCE_EXHAUSTED":
         return errors.ResourceExhausted(details.partition(_RETRY_WORDS)[0], retry_after_s)
+    if code == "UNAVAILABLE" and (words := handshake_failure(details)):
+        return errors.HandshakeFailed(words)
     kind = _KINDS.get(code)
     return kind(details) if kind else RemoteError(f"{code}: {details}")
 

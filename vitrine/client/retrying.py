@@ -29,9 +29,13 @@ SHORTEST_S: Final = 0.001
 
 
 class RetryBudget:
-    """Of all calls of a client. Used from any number of threads."""
+    """Of all calls of a client. Used from any number of threads.
+
+    repeats  how many tries there were beyond the first of each call
+    """
 
     def __init__(self) -> None:
+        self.repeats = 0
         self._tokens = MAX_TOKENS
         self._lock = threading.Lock()
 
@@ -44,6 +48,10 @@ class RetryBudget:
         with self._lock:
             self._tokens = max(0.0, self._tokens - 1)
             return self._tokens > MAX_TOKENS / 2
+
+    def repeated(self) -> None:
+        with self._lock:
+            self.repeats += 1
 
 
 class Tries:
@@ -83,4 +91,7 @@ class Tries:
         if isinstance(error, ResourceExhausted):
             pause_s += error.retry_after_s
         self._range_s *= 2
-        return pause_s if self._now_s() + pause_s < self._until_s else None
+        if self._now_s() + pause_s >= self._until_s:
+            return None
+        self._budget.repeated()
+        return pause_s

@@ -6,12 +6,15 @@
     ├── NotFound
     │   ├── UnknownProduct(product_id)
     │   └── UnknownIndex(index)
+    ├── Unauthenticated                    no token, or one that is not known
+    ├── PermissionDenied                   a token without the role that the call needs
     ├── FailedPrecondition
     │   └── ModelMismatch                  embedder and index use different models
     ├── ResourceExhausted(retry_after_s)   a bounded queue is full
     ├── DeadlineExceeded
     ├── Unavailable                        a part of the system cannot answer now
-    │   └── StoreUnavailable
+    │   ├── StoreUnavailable
+    │   └── HandshakeFailed                one side does not trust the other's certificate
     ├── DataLoss
     │   ├── CorruptShard                   a file's checksum or shape is wrong: it is never opened
     │   └── CorruptManifest
@@ -62,6 +65,14 @@ class UnknownIndex(NotFound):
         self.index = index
 
 
+class Unauthenticated(VitrineError):
+    """The call brings no bearer token, or one that is not known."""
+
+
+class PermissionDenied(VitrineError):
+    """The caller's token has no role that may call this; names the one it needs."""
+
+
 class FailedPrecondition(VitrineError):
     """The system's state forbids the call until somebody changes it."""
 
@@ -91,6 +102,10 @@ class Unavailable(VitrineError):
 
 class StoreUnavailable(Unavailable):
     """The object store refused or failed an operation."""
+
+
+class HandshakeFailed(Unavailable):
+    """No TLS connection: one side does not trust the other's certificate, or speaks no TLS."""
 
 
 class DataLoss(VitrineError):
@@ -133,6 +148,8 @@ class ConfigError(VitrineError):
 STATUS_BY_ERROR: dict[type[VitrineError], str] = {
     InvalidArgument: "INVALID_ARGUMENT",
     NotFound: "NOT_FOUND",
+    Unauthenticated: "UNAUTHENTICATED",
+    PermissionDenied: "PERMISSION_DENIED",
     FailedPrecondition: "FAILED_PRECONDITION",
     ResourceExhausted: "RESOURCE_EXHAUSTED",
     DeadlineExceeded: "DEADLINE_EXCEEDED",

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -21,11 +22,27 @@ RETRY_AFTER_METADATA = "retry-after-ms"
 Handler = Any  # grpc's RpcMethodHandler: a named tuple of behaviours, untyped in grpcio
 
 
+def rewrapped(handler: Handler, unary: Callable[..., Any], streaming: Callable[..., Any]) -> Handler:
+    """The same handler with something around its behaviour: one of the two, by what it answers with."""
+    if not handler.response_streaming:
+        return grpc.unary_unary_rpc_method_handler(
+            unary(handler.unary_unary), handler.request_deserializer, handler.response_serializer
+        )
+    inner, make = (
+        (handler.stream_stream, grpc.stream_stream_rpc_method_handler)
+        if handler.request_streaming
+        else (handler.unary_stream, grpc.unary_stream_rpc_method_handler)
+    )
+    return make(streaming(inner), handler.request_deserializer, handler.response_serializer)
+
+
 class Edge(grpc.aio.ServerInterceptor):
     """Wraps every handler of one server. An unknown failure becomes INTERNAL with an id that is in the log."""
 
-    def __init__(self, metrics: CallMetrics) -> None:
+    def __init__(self, metrics: CallMetrics, arrived: Callable[[Context], None] | None = None) -> None:
+        """`arrived`: told of each call before anything else happens."""
         self._metrics = metrics
+        self._arrived = arrived or (lambda context: None)
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -41,21 +58,12 @@ class Edge(grpc.aio.ServerInterceptor):
         return known
 
     def _wrap(self, handler: Handler, method: str) -> Handler:
-        if handler.response_streaming:
-            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            make = (
-                grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_stream_rpc_method_handler
-            )
-            return make(self._streaming(inner, method), handler.request_deserializer, handler.response_serializer)
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
-        )
+        return rewrapped(handler, partial(self._unary, method=method), partial(self._streaming, method=method))
 
     def _unary(self, inner: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
             started, code = time.perf_counter(), "OK"
+            self._arrived(context)
             self._metrics.in_flight.inc()
             try:
                 return await inner(request, context)
@@ -71,6 +79,7 @@ class Edge(grpc.aio.ServerInterceptor):
     def _streaming(self, inner: Callable[..., AsyncIterator[Any]], method: str) -> Callable[..., AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             started, code = time.perf_counter(), "OK"
+            self._arrived(context)
             self._metrics.in_flight.inc()
             try:
                 async for response in inner(request, context):

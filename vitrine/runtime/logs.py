@@ -25,6 +25,8 @@ def configure(service: str, level: str) -> None:
     )
     structlog.contextvars.bind_contextvars(service=service)
     logging.basicConfig(level=logging.WARNING, handlers=[_Forwarded()], force=True)
+    # What of ours runs in other people's programs too says it that way.
+    logging.getLogger("vitrine").setLevel(level.upper())
 
 
 def logger() -> Any:

@@ -8,8 +8,6 @@ import sys
 from functools import cache
 from typing import Final
 
-import pyarrow as pa
-
 # <malloc.h>: allocations of this size and more are mapped, and unmapped when freed. Without it glibc raises the
 # threshold to 32 MiB at run time and keeps freed blocks in its heap.
 _M_MMAP_THRESHOLD: Final = -3
@@ -21,7 +19,9 @@ _ARENAS: Final = 2
 
 def return_large_blocks() -> None:
     """From now on, freed blocks of 1 MiB and more go back to the system, numpy's and pyarrow's alike."""
-    pa.set_memory_pool(pa.system_memory_pool())
+    # Not imported here: 26 MB of memory, and 80 of an image, that gateway, embedder and page have no other use for.
+    if arrow := sys.modules.get("pyarrow"):
+        arrow.set_memory_pool(arrow.system_memory_pool())
     if libc := _glibc():
         libc.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
         libc.mallopt(_M_ARENA_MAX, _ARENAS)

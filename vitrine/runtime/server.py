@@ -1,6 +1,7 @@
 """One lifecycle for every server: listen, become ready, serve, drain, stop.
 
-Stop order: health says NOT_SERVING, then calls under way finish (at most `drain_s`), then background work ends.
+Stop order: health says NOT_SERVING, callers who watch it go elsewhere (`leave_s`), calls under way finish (at most
+`drain_s`), background work ends.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from vitrine.runtime import logs
+from vitrine.runtime.access import Access
 from vitrine.runtime.channels import MESSAGE_OPTIONS
+from vitrine.runtime.connections import Connections
+from vitrine.runtime.context import Context
 from vitrine.runtime.cores import one_blas_thread
 from vitrine.runtime.errors import ConfigError, VitrineError
 from vitrine.runtime.http import HttpEndpoints
 from vitrine.runtime.interceptors import Edge
 from vitrine.runtime.memory import return_large_blocks
-from vitrine.runtime.metrics import CallMetrics
-from vitrine.runtime.settings import ServerSettings
+from vitrine.runtime.metrics import CallMetrics, ReloadMetrics, expose_certificates
+from vitrine.runtime.settings import GrpcSettings, ServerSettings
+from vitrine.runtime.tls import certificates_in, pair_of, server_credentials
 
 EXIT_CONFIG: Final = 2
 EXIT_FAILED: Final = 1
@@ -44,6 +49,7 @@ class Service:
     not_ready   why it cannot answer yet, or None when it can
     background  coroutines that run as long as the server; one that fails stops the server
     stopping    called once calls are drained, to cut short background work that cannot be cancelled
+    access      who may make which of its calls; None = everybody each
     interceptors  around its calls, within the one that turns errors into statuses
     """
 
@@ -54,10 +60,11 @@ class Service:
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     stopping: Callable[[], None] | None = None
     options: Sequence[tuple[str, Any]] = field(default=())
+    access: Access | None = None
     interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
 
 
-def run(settings: ServerSettings, build: Callable[[], Awaitable[Service]], name: str) -> int:
+def run(settings: GrpcSettings, build: Callable[[], Awaitable[Service]], name: str) -> int:
     """Runs a server until SIGTERM or SIGINT. Returns the process's exit code."""
     return until_stopped(settings, _serve(settings, build), name)
 
@@ -91,15 +98,19 @@ def _runner(coroutine: Any) -> int:
     return int(uvloop.run(coroutine))
 
 
-async def _serve(settings: ServerSettings, build: Callable[[], Awaitable[Service]]) -> int:
+async def _serve(settings: GrpcSettings, build: Callable[[], Awaitable[Service]]) -> int:
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    if settings.tls:
+        # Before anything is waited for.
+        pair_of(certificates_in(settings.tls))
     service = await _built(build, stop)
     if service is None:
         return 0
-    health = health_aio.HealthServicer()
-    server = _listening(settings, service, health)
+    connections = Connections(service.name) if settings.tls else None
+    health = _Health(connections)
+    server = _listening(settings, service, health, connections)
     endpoints = HttpEndpoints(settings.host, settings.http_port, service.not_ready)
     await server.start()
     endpoints.start()
@@ -114,6 +125,8 @@ async def _serve(settings: ServerSettings, build: Callable[[], Awaitable[Service
         orphan.cancel()
         endpoints.draining = True
         await health.enter_graceful_shutdown()
+        # What arrives once gRPC stops is cancelled, and a caller cannot know whether it was begun.
+        await asyncio.sleep(settings.leave_s)
         await server.stop(settings.drain_s)
         for task in tasks:
             task.cancel()
@@ -138,21 +151,65 @@ async def _built(build: Callable[[], Awaitable[Service]], stop: asyncio.Event) -
     return None
 
 
-def _listening(settings: ServerSettings, service: Service, health: Any) -> grpc.aio.Server:
-    options = [*MESSAGE_OPTIONS, ("grpc.so_reuseport", 0), *service.options]
-    server = grpc.aio.server(interceptors=[Edge(CallMetrics(service.name)), *service.interceptors], options=options)
+class _Health(health_aio.HealthServicer):
+    """For everybody, with or without a token."""
+
+    def __init__(self, connections: Connections | None) -> None:
+        super().__init__()
+        self._connections = connections
+
+    async def Check(self, request: Any, context: Context) -> Any:  # noqa: N802  (the contract's name)
+        if self._connections:
+            self._connections.called(context)
+        return await super().Check(request, context)
+
+    async def Watch(self, request: Any, context: Context) -> None:  # noqa: N802  (the same)
+        if self._connections:
+            self._connections.called(context)
+        await super().Watch(request, context)
+
+
+def _listening(
+    settings: GrpcSettings, service: Service, health: Any, connections: Connections | None
+) -> grpc.aio.Server:
+    edge = Edge(CallMetrics(service.name), connections.called if connections else None)
+    access = [service.access] if service.access else []
+    # Calls of a connection that has come to its age go on: none is cut off.
+    age_ms = int(settings.max_connection_age_s * 1000)
+    own = (("grpc.so_reuseport", 0), ("grpc.max_connection_age_ms", age_ms))
+    server = grpc.aio.server(
+        interceptors=[edge, *access, *service.interceptors], options=[*MESSAGE_OPTIONS, *own, *service.options]
+    )
     service.register(server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = [*service.full_names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
-    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+    if service.access:
+        ReloadMetrics(service.name, "tokens", service.access.tokens)
+        if not settings.tls:
+            logs.logger().warning("bearer tokens come in unencrypted, unless something in front ends TLS: set tls")
+    else:
+        # What there is to call is nothing for callers who are not let in.
+        names = [*service.full_names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+    _bind(server, settings, service.name, connections)
+    return server
+
+
+def _bind(server: grpc.aio.Server, settings: GrpcSettings, name: str, connections: Connections | None) -> None:
+    """Raises ConfigError (`port`, `tls`)."""
     address = f"{settings.host}:{settings.port}"
     try:
-        bound = server.add_insecure_port(address)
+        if settings.tls and connections:
+            certificates = certificates_in(settings.tls)
+            ask_clients = settings.tls_client_certificates
+            credentials = server_credentials(certificates, ask_clients, connections.began)
+            expose_certificates(name, certificates)
+            bound = server.add_secure_port(address, credentials)
+        else:
+            bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise ConfigError("port", f"{address} cannot be listened on; is it taken?") from error
     if bound == 0:
         raise ConfigError("port", f"{address} cannot be listened on; is it taken?")
-    return server
 
 
 async def stop_with_parent(parent_pid: int, stop: asyncio.Event) -> None:

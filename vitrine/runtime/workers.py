@@ -28,7 +28,7 @@ from vitrine.runtime import logs
 from vitrine.runtime.errors import ConfigError
 from vitrine.runtime.http import HttpEndpoints
 from vitrine.runtime.server import EXIT_CONFIG, EXIT_FAILED
-from vitrine.runtime.settings import ServerSettings
+from vitrine.runtime.settings import GrpcSettings
 from vitrine.runtime.summed import GaugeRule, SummedMetrics
 
 # A worker that keeps dying is a fault to be read about, not one to hide by starting it for ever.
@@ -46,7 +46,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 def run(
     name: str,
-    settings: ServerSettings,
+    settings: GrpcSettings,
     count: int,
     module: str,
     gauges: Mapping[str, GaugeRule],
@@ -72,7 +72,7 @@ def run(
             code = workers.watch()
     finally:
         endpoints.draining = True
-        workers.stop(settings.drain_s + _STOP_MARGIN_S)
+        workers.stop(settings.leave_s + settings.drain_s + _STOP_MARGIN_S)
         endpoints.stop()
     logs.logger().info("stopped")
     return code or 0
@@ -82,7 +82,7 @@ def run(
 class _Worker:
     """One process. `in_row`: how often it has died without having run for a while; `started`: how often it was."""
 
-    settings: ServerSettings
+    settings: GrpcSettings
     process: SpawnProcess | None = None
     started: int = 0
     in_row: int = 0
@@ -93,7 +93,7 @@ class Workers:
     """The processes of one server. Started and watched from one thread; asked from any."""
 
     def __init__(
-        self, name: str, settings: Sequence[ServerSettings], module: str, gauges: Mapping[str, GaugeRule]
+        self, name: str, settings: Sequence[GrpcSettings], module: str, gauges: Mapping[str, GaugeRule]
     ) -> None:
         self._module = module
         self._workers = [_Worker(own) for own in settings]
@@ -174,7 +174,7 @@ class Workers:
         worker.started += 1
 
 
-def _work(module: str, settings: ServerSettings) -> None:
+def _work(module: str, settings: GrpcSettings) -> None:
     """The whole life of a worker process."""
     _end_with_parent()
     # By name, since a package's __main__ is nothing that a spawned process could be sent a function of.
@@ -190,7 +190,7 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _ports_of(settings: ServerSettings, number: int) -> dict[str, int]:
+def _ports_of(settings: GrpcSettings, number: int) -> dict[str, int]:
     """What the settings of worker `number` have of their own."""
     own = {"port": settings.port + number, "http_port": settings.http_port + 1 + number, "parent_pid": os.getpid()}
     for field in ("port", "http_port"):
@@ -199,7 +199,7 @@ def _ports_of(settings: ServerSettings, number: int) -> dict[str, int]:
     return own
 
 
-def _require_free(settings: ServerSettings, ports: Sequence[Mapping[str, int]]) -> None:
+def _require_free(settings: GrpcSettings, ports: Sequence[Mapping[str, int]]) -> None:
     """Raises ConfigError: a port that is taken, or wanted twice."""
     wanted = [(field, own[field]) for field in ("port", "http_port") for own in ports]
     seen = {settings.http_port}
@@ -215,11 +215,11 @@ def _require_free(settings: ServerSettings, ports: Sequence[Mapping[str, int]]) 
                 raise ConfigError(field, f"{settings.host}:{port} cannot be listened on; is it taken?") from error
 
 
-def _ranges(settings: ServerSettings, ports: Sequence[Mapping[str, int]]) -> str:
+def _ranges(settings: GrpcSettings, ports: Sequence[Mapping[str, int]]) -> str:
     return f"{settings.port} to {ports[-1]['port']} and {settings.http_port} to {ports[-1]['http_port']}"
 
 
-def _ask(settings: ServerSettings, path: str) -> tuple[int, bytes] | None:
+def _ask(settings: GrpcSettings, path: str) -> tuple[int, bytes] | None:
     """Status and body of a GET from a worker; None if it does not answer."""
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104  (compared, not listened on)
     connection = HTTPConnection(host, settings.http_port, timeout=_ASK_TIMEOUT_S)

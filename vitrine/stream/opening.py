@@ -9,13 +9,13 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from vitrine.runtime.errors import ConfigError
-from vitrine.runtime.settings import ServerSettings
+from vitrine.runtime.settings import GrpcSettings
 from vitrine.stream.embedded import EmbeddedLog
 from vitrine.stream.kafka.names import DEFAULT_GROUP, DEFAULT_TOPIC
 from vitrine.stream.log import EventLog
 
 
-class StreamSettings(ServerSettings):
+class StreamSettings(GrpcSettings):
     """What a server that reads or writes the log can be told of it: `stream` or `kafka`, one of the two."""
 
     stream: Annotated[Path | None, Field(description="SQLite file of the embedded log")] = None

@@ -350,11 +350,15 @@ def test_a_caller_that_no_header_can_hold_is_refused_by_name(address: str) -> No
         VisualSearchClient(address, caller="Große Seite")
 
 
-def test_a_read_that_finds_the_gateway_away_is_sent_again(client: Client, script: Script) -> None:
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "CANCELLED"])
+def test_a_read_that_finds_the_gateway_away_or_about_to_stop_is_sent_again(
+    client: Client, script: Script, code: str
+) -> None:
     script.answers["GetIndexStatus"] = pb.GetIndexStatusResponse(dim=4)
-    script.failures.extend([Failure("UNAVAILABLE"), Failure("UNAVAILABLE")])
+    script.failures.extend([Failure(code), Failure(code)])
     assert client.call("status").dim == 4
     assert len(script.asked) == 3
+    assert client.client.repeats == 2
 
 
 def test_three_tries_are_all(client: Client, script: Script) -> None:

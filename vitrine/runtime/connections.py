@@ -1,0 +1,42 @@
+"""TLS connections of a server: how many were begun, how many were of use.
+
+What fails in a handshake (no certificate, an expired one, one of a stranger's authority) never comes up from gRPC to
+here; gRPC writes a line with the reason on standard error. So both ends are counted: each handshake, and each
+connection at its first call. What the first has more is what was refused.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from prometheus_client import Counter
+
+from vitrine.runtime.context import Context
+
+# More than are open at a time: one that is forgotten and calls again would be counted twice.
+_REMEMBERED: Final = 16_384
+
+
+class Connections:
+    """Of one server."""
+
+    def __init__(self, service: str) -> None:
+        self._handshakes = Counter(f"vitrine_{service}_tls_handshakes", "TLS handshakes begun, those that failed too")
+        self._used = Counter(f"vitrine_{service}_tls_connections", "TLS connections that brought at least one call")
+        self._peers: OrderedDict[str, None] = OrderedDict()
+
+    def began(self) -> None:
+        """A handshake. Called from any thread."""
+        self._handshakes.inc()
+
+    def called(self, context: Context) -> None:
+        """A call has come in. Called from the event loop."""
+        peer = context.peer()
+        if peer in self._peers:
+            self._peers.move_to_end(peer)
+            return
+        self._peers[peer] = None
+        self._used.inc()
+        if len(self._peers) > _REMEMBERED:
+            self._peers.popitem(last=False)
