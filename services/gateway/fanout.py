@@ -19,6 +19,7 @@ from services.gateway.hedge import Hedging, Kind, first_answer
 from services.gateway.own_time import awaiting
 from services.gateway.replica import Failures as Failures
 from services.gateway.replica import Replica, Replicas
+from vitrine.runtime.channels import NOTHING, Credentials
 from vitrine.runtime.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from vitrine.v1 import searcher_pb2 as pb
 
@@ -63,9 +64,14 @@ class Fanout(Replicas):
     """Asks the searchers of one index."""
 
     def __init__(
-        self, topology_file: Path, status_interval_s: float, limits: Limits, hedge_share: float = HEDGE_SHARE
+        self,
+        topology_file: Path,
+        status_interval_s: float,
+        limits: Limits,
+        hedge_share: float = HEDGE_SHARE,
+        credentials: Credentials = NOTHING,
     ) -> None:
-        super().__init__(topology_file, status_interval_s)
+        super().__init__(topology_file, status_interval_s, credentials)
         self._limits = limits
         self._hedging = Hedging(hedge_share)
         self._calls = 0
@@ -308,7 +314,9 @@ def _reason(error: grpc.aio.AioRpcError, replica: Replica) -> str:
         raise InvalidArgument(
             "page_size", "asks for more than fits into one message: these products are large"
         ) from error
-    return f"searcher {replica.address}: {code.lower()}"
+    # Nobody here has cancelled it: it reached a searcher that was about to stop.
+    gone = code in ("UNAVAILABLE", "CANCELLED")
+    return f"searcher {replica.address}: {_GONE if gone else code.lower()}"
 
 
 def _failures(partitions: Iterable[int], reason: str) -> Failures:

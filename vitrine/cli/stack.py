@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from typing import IO, Any, Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from vitrine.runtime.channels import CHANNEL_OPTIONS
+from vitrine.runtime.channels import Credentials, blocking_channel
 from vitrine.runtime.errors import ConfigError, Unavailable, VitrineError
 from vitrine.runtime.ports import LOCALHOST, free_port, free_ports
 
@@ -43,8 +43,9 @@ class StackSettings:
     """What `vitrine up` runs. `folder` holds index, log and logs; `port` is the gateway's, 0 = any that is free.
 
     `stream_options`: of a log other than the file in `folder`. `search_only`: no embedder and no indexer, to search by
-    vector what lies in the store already. `searcher_workers`: processes of each searcher. `web_port`: the page's, 0 =
-    any that is free, None = no page.
+    vector what lies in the store already. `groups`: of partitions, each with `searchers` searchers of its own.
+    `searcher_workers`: processes of each searcher. `web_port`: the page's, 0 = any that is free, None = no page. `tls`:
+    the folder of certificates of all of them.
     """
 
     folder: Path
@@ -61,6 +62,10 @@ class StackSettings:
     search_only: bool = False
     searcher_workers: int = 1
     web_port: int | None = None
+    groups: int = 1
+    embedders: int = 1
+    gateways: int = 1
+    tls: Path | None = None
 
     @property
     def store_url(self) -> str:
@@ -115,6 +120,13 @@ class Stack:
     def gateway(self) -> str:
         return self._processes["gateway"].address.grpc
 
+    @property
+    def all_gateways(self) -> str:
+        """One target that stands for each of them."""
+        return target_of(
+            [process.address for process in self._processes.values() if service_of(process.name) == "gateway"]
+        )
+
     def pid(self, name: str) -> int:
         running = self._processes[name].running
         assert running is not None
@@ -153,6 +165,22 @@ class Stack:
         assert running is not None
         running.kill()
         running.wait()
+
+    def end(self, name: str) -> None:
+        """SIGTERM; returns when the process has drained and is gone. Nobody misses it until it is started again."""
+        process = self._processes[name]
+        running, process.running = process.running, None
+        assert running is not None
+        running.terminate()
+        try:
+            running.wait(STOP_TIMEOUT_S)
+        finally:
+            running.kill()
+
+    def start_again(self, name: str) -> None:
+        """After `end` or `kill`; returns when it is ready."""
+        self._spawn(self._processes[name])
+        self.wait_ready(name)
 
     def wait_ready(self, name: str) -> None:
         self._wait_ready(self._processes[name], time.monotonic() + START_TIMEOUT_S)
@@ -202,26 +230,36 @@ class Stack:
         upstream = ["--embedder", self._embedder_address()]
         if settings.embedder_only:
             return
-        workers = settings.searcher_workers
-        searchers = [
-            address
-            for name in (f"searcher{number or ''}" for number in range(settings.searchers))
-            for address in self._add(name, [*store, *cache, "--workers", str(workers)], workers=workers).each
-        ]
         topology = settings.folder / "topology.json"
-        topology.write_text(json.dumps({"groups": [{"addresses": searchers}]}))
+        groups = [self._add_group(number, [*store, *cache]) for number in range(settings.groups)]
+        topology.write_text(json.dumps({"groups": groups}))
         if not settings.search_only:
             self._add("indexer", [*store, *stream, *upstream, *cache, *settings.indexer_options])
         asked = ["--topology", str(topology), *settings.gateway_options]
-        gateway = self._add("gateway", [*store, *stream, *upstream, *asked], settings.port)
+        for name in _names("gateway", settings.gateways):
+            self._add(name, [*store, *stream, *upstream, *asked], settings.port if name == "gateway" else 0)
         if settings.web_port is not None:
-            self._add_page(["--gateway", gateway.grpc], settings.web_port)
+            self._add_page(["--gateway", self.all_gateways], settings.web_port)
+
+    def _add_group(self, number: int, options: list[str]) -> dict[str, list[Any]]:
+        """The searchers of a group of partitions, as the topology has it; of the only one, without naming those."""
+        settings, workers = self.settings, self.settings.searcher_workers
+        own: dict[str, list[Any]] = {}
+        if settings.groups > 1:
+            own["partitions"] = list(range(number, settings.partitions, settings.groups))
+            options = [*options, "--partitions", json.dumps(own["partitions"])]
+        options = [*options, "--workers", str(workers)]
+        names = list(_names("searcher", settings.groups * settings.searchers))
+        names = names[number * settings.searchers : (number + 1) * settings.searchers]
+        addresses = [address for name in names for address in self._add(name, options, workers=workers).each]
+        return {**own, "addresses": addresses}
 
     def _embedder_address(self) -> str:
-        """Where the embedder will listen; nobody does where only what is indexed is searched."""
+        """Where embedders will listen; nobody does where only what is indexed is searched."""
         if self.settings.search_only:
             return f"{LOCALHOST}:{free_port()}"
-        return self._add("embedder", ["--model", str(self.settings.model), *self.settings.embedder_options]).grpc
+        options = ["--model", str(self.settings.model), *self.settings.embedder_options]
+        return target_of([self._add(name, options) for name in _names("embedder", self.settings.embedders)])
 
     def _add(self, name: str, options: list[str], port: int = 0, workers: int = 1) -> Address:
         if port:
@@ -230,6 +268,10 @@ class Stack:
         http_ports = free_ports(1 if workers == 1 else 1 + workers)
         grpc_port, http_port = port or free_ports(workers)[0], http_ports[0]
         address = Address(f"{LOCALHOST}:{grpc_port}", f"{LOCALHOST}:{http_port}", workers)
+        settings = self.settings
+        if max(settings.searchers, settings.embedders, settings.gateways) == 1:
+            # Nobody could be called instead of one that stops.
+            options = ["--leave-s", "0", *options]
         self._plan_process(name, address, grpc_port, http_port, options)
         return address
 
@@ -241,9 +283,10 @@ class Stack:
         self._plan_process("web", address, page_port, http_port, options)
 
     def _plan_process(self, name: str, address: Address, port: int, http_port: int, options: list[str]) -> None:
-        module = f"services.{name.rstrip('0123456789')}"
+        module = f"services.{service_of(name)}"
         ports = ["--port", str(port), "--http-port", str(http_port), "--parent-pid", str(os.getpid())]
-        command = [sys.executable, "-m", module, *ports, *options]
+        tls = ["--tls", str(self.settings.tls)] if self.settings.tls else []
+        command = [sys.executable, "-m", module, *ports, *tls, *options]
         self._processes[name] = _Process(name, command, address, self.settings.folder / "logs" / f"{name}.log")
 
     def _spawn(self, process: _Process) -> None:
@@ -258,7 +301,7 @@ class Stack:
         if process.address.page:
             self._wait_until(lambda: _ready(process.address.http), process, deadline_s)
         for address in process.address.each:
-            with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            with blocking_channel(address, Credentials.of(self.settings.tls)) as channel:
                 self._wait_until(partial(_serving, health_pb2_grpc.HealthStub(channel)), process, deadline_s)
 
     def _wait_until(self, is_ready: Callable[[], bool], process: _Process, deadline_s: float) -> None:
@@ -283,6 +326,12 @@ def running_stack(settings: StackSettings) -> Iterator[Stack]:
         stack.stop()
 
 
+def target_of(addresses: Sequence[Address]) -> str:
+    """What a channel takes for all of these; of one, its address."""
+    each = [address.grpc for address in addresses]
+    return each[0] if len(each) == 1 else f"ipv4:{','.join(each)}"
+
+
 def known_addresses(folder: Path) -> dict[str, Any]:
     """What a stack running in `folder` has written down; empty if none is."""
     try:
@@ -290,6 +339,15 @@ def known_addresses(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return addresses
+
+
+def _names(service: str, count: int) -> Iterator[str]:
+    return (f"{service}{number or ''}" for number in range(count))
+
+
+def service_of(name: str) -> str:
+    """Of a process: "searcher" of "searcher1"."""
+    return name.rstrip("0123456789")
 
 
 def _serving(health: Any) -> bool:

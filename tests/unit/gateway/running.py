@@ -195,15 +195,21 @@ class StubSearcher(searcher_pb2_grpc.SearcherServicer):
 
 @dataclass
 class StubEmbedder(embedder_pb2_grpc.EmbedderServicer):
-    """A picture is DIM numbers in text; anything else is a bad one, and BREAKS makes the whole call fail."""
+    """A picture is DIM numbers in text; anything else is a bad one, and BREAKS makes the whole call fail.
+
+    failing  how the next calls fail, one each
+    """
 
     calls: list[int] = field(default_factory=list)
+    failing: list[grpc.StatusCode] = field(default_factory=list)
 
     async def GetModel(self, request: embedder_pb2.GetModelRequest, context: Context) -> embedder_pb2.GetModelResponse:  # noqa: N802
         return embedder_pb2.GetModelResponse(model_id=MODEL, dim=DIM)
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Context) -> embedder_pb2.EmbedResponse:  # noqa: N802
         self.calls.append(len(request.images))
+        if self.failing:
+            await context.abort(self.failing.pop(), "as the test wants it")
         if any(image.data == BREAKS for image in request.images):
             await context.abort(grpc.StatusCode.INTERNAL, "internal error 1")
         response = embedder_pb2.EmbedResponse(model_id=MODEL)
@@ -245,9 +251,9 @@ async def running(
     (folder / "default").mkdir()
     (folder / "default" / "index.json").write_text(json.dumps(asdict(IndexSettings("default", DIM, MODEL, PARTITIONS))))
     async with AsyncExitStack() as opened:
-        addresses = [[await opened.enter_async_context(_served(searcher)) for searcher in group] for group in groups]
+        addresses = [[await opened.enter_async_context(served(searcher)) for searcher in group] for group in groups]
         embedder = StubEmbedder()
-        embedder_address = await opened.enter_async_context(_served(embedder))
+        embedder_address = await opened.enter_async_context(served(embedder))
         topology = folder / "topology.json"
         listed = [
             {"partitions": list(group[0].partitions), "addresses": places}
@@ -269,7 +275,7 @@ async def running(
         opened.push_async_callback(_ended, background)
         while not (directory.known and fanout.serving() == set(range(PARTITIONS))):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        address = await opened.enter_async_context(_served(servicer, *gates))
+        address = await opened.enter_async_context(served(servicer, *gates))
         caller = await opened.enter_async_context(internal_channel(address))
         stub = gateway_pb2_grpc.VisualSearchStub(caller)
         searchers = [searcher for group in groups for searcher in group]
@@ -283,7 +289,7 @@ async def _ended(background: Sequence[asyncio.Future[None]]) -> None:
 
 
 @asynccontextmanager
-async def _served(servicer: object, *gates: grpc.aio.ServerInterceptor) -> AsyncIterator[str]:
+async def served(servicer: object, *gates: grpc.aio.ServerInterceptor) -> AsyncIterator[str]:
     server = grpc.aio.server(interceptors=[Edge(_CALLS), *gates], options=[("grpc.so_reuseport", 0)])
     match servicer:
         case StubSearcher():

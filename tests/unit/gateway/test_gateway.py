@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from services.gateway import duplicates, scan, search
 from services.gateway.blend import blend
@@ -403,13 +404,14 @@ async def test_a_scan_ends_however_far_its_callers_deadline(alone: Running, monk
 
 
 async def test_a_scan_that_nobody_reads_gives_its_place_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "MAX_SCAN_S", 0.5)
+    monkeypatch.setattr(scan, "MAX_SCAN_S", 3.0)
     # More bytes than fit on the way to a caller that does not read.
     large = {"x" * 10_000 + name: vector for name, vector in catalogue(1_000).items()}
     async with running(tmp_path, [[StubSearcher([0, 1], large)]], scans=1) as gateway:
         unread = gateway.stub.Scan(pb.ScanRequest(vector=QUERY, min_score=-1), timeout=TIMEOUT_S)
         assert (await anext(aiter(unread))).results
-        await asyncio.sleep(1)
+        assert scans_running() == 1
+        await _until(lambda: scans_running() == 0)
         monkeypatch.setattr(scan, "MAX_SCAN_S", TIMEOUT_S)
         with _client(gateway) as client:
             other = client.scan(vector=np.frombuffer(QUERY, "<f4"), min_score=0.9, require_complete=True)
@@ -559,6 +561,10 @@ async def _search(gateway: Running, **fields: object) -> pb.SearchResponse:
     request = pb.SearchRequest(**query, **fields)  # type: ignore[arg-type]
     response: pb.SearchResponse = await gateway.stub.Search(request, timeout=TIMEOUT_S)
     return response
+
+
+def scans_running() -> float | None:
+    return REGISTRY.get_sample_value("vitrine_gateway_scans_running")
 
 
 async def _until(condition: object) -> None:

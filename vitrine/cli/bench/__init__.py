@@ -9,6 +9,7 @@ from vitrine.cli.bench.metrics import bench_metrics
 from vitrine.cli.bench.photo import bench_photo
 from vitrine.cli.bench.qos import bench_qos
 from vitrine.cli.bench.recommend import bench_recommend
+from vitrine.cli.bench.rollout import bench_rollout
 from vitrine.cli.bench.scale import bench_scale
 from vitrine.cli.bench.search import bench_search
 from vitrine.cli.bench.stream import bench_stream
@@ -26,3 +27,4 @@ bench.command("metrics")(bench_metrics)
 bench.command("recommend")(bench_recommend)
 bench.command("qos")(bench_qos)
 bench.command("photo")(bench_photo)
+bench.command("rollout")(bench_rollout)
