@@ -17,6 +17,7 @@ from vitrine.v1 import embedder_pb2_grpc
 async def build(chosen: EmbedderSettings) -> server.Service:
     model = await asyncio.to_thread(Model.load, chosen.model, chosen.providers, chosen.variant, chosen.model_threads)
     metrics.PROVIDER.labels(model.provider, model.variant).set(1)
+    metrics.ON_WANTED_PROVIDER.set(model.provider == chosen.providers[0])
     limits = BatchLimits(
         chosen.max_batch_images,
         chosen.interactive_queue_images,

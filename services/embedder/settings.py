@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from vitrine.runtime.settings import ServerSettings
+from vitrine.runtime.settings import GrpcSettings
 
 
-class EmbedderSettings(ServerSettings):
+class EmbedderSettings(GrpcSettings):
     model_config = SettingsConfigDict(env_prefix="VITRINE_EMBEDDER_")
 
     model: Annotated[Path, Field(description="model folder: model.json and its variants")]
