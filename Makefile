@@ -4,6 +4,8 @@
 #   DATA=PATH           your own pictures or data set        ONCE=1   demo: print the result as JSON and stop
 #   OUT=FOLDER          train: where the model goes          KAFKA=1  demo: through a Kafka broker (Java 17+, Maven)
 #   VECTORS=FOLDER      bench-peers: of `vitrine bench vectors`, instead of vectors made of DATA
+#   RECORD=1            dashboards: live through the story again; needs Prometheus
+#   OVERLAY=NAME        deploy, manifests: of deploy/k8s/overlays, or a folder of your own
 #   ARGS=…              more arguments for the program that is run
 
 SHELL := bash
@@ -19,7 +21,7 @@ PROTOS := $(wildcard protos/vitrine/v1/*.proto)
 generate = PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=protos \
 	--python_out="$(1)" --grpc_python_out="$(1)" --mypy_out=quiet:"$(1)" --mypy_grpc_out=quiet:"$(1)" $(PROTOS)
 
-.PHONY: help demo test soak lint format proto proto-check bench bench-peers train quality setup clean
+.PHONY: help demo test soak lint format proto proto-check bench bench-peers train quality dashboards images images-sizes images-gpu-check manifests deploy setup clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,9 +74,37 @@ quality: ## Measure the bundled model beside reference systems and write docs/qu
 	@$(SETUP) cpu train
 	@$(BIN)/python -m training.quality "$(DATA)" $(ARGS)
 
+dashboards: ## Write the Grafana dashboards and draw them from recorded data (RECORD=1: record anew, 7 minutes)
+	@$(SETUP) $(if $(RECORD),cpu web )bench
+	@$(BIN)/python -m deploy.monitoring $(if $(RECORD),--record)
+
+images: ## Build the container images, by Docker or buildah (ARGS=gateway: that one; BASE, TAG: deploy/docker/build.sh)
+	@bash deploy/docker/build.sh $(ARGS)
+
+images-sizes: ## Print how big the images are that `make images` has built
+	@python3 deploy/docker/sizes.py
+
+images-gpu-check: setup ## Build the embedder for GPUs and check it without one; fetches 1.6 GB
+	@bash scripts/images.sh
+	@$(BIN)/python -m tests.images.gpu
+
+manifests: setup ## Print the Kubernetes manifests of an overlay, checked (OVERLAY=kind|production|FOLDER)
+	@: $(if $(OVERLAY),,$(error manifests needs OVERLAY: kind, production or a folder of your own))
+	@$(BIN)/python -m deploy.k8s.checks "$(OVERLAY)"
+
+deploy: setup ## Bring an overlay into a cluster; kind: make the cluster, too (OVERLAY=kind|production|FOLDER)
+	@: $(if $(OVERLAY),,$(error deploy needs OVERLAY: kind, production or a folder of your own))
+	@mkdir -p run
+	@$(BIN)/python -m deploy.k8s.checks "$(OVERLAY)" > run/manifests.yaml
+	@$(if $(filter kind,$(OVERLAY)),bash deploy/docker/build.sh)
+	@bash scripts/deploy.sh "$(OVERLAY)" run/manifests.yaml
+
 setup:
 	@$(SETUP) $(if $(ALL),--all cpu dev web train,cpu dev web)
 	@$(if $(ALL),bash scripts/browser.sh)
+	@$(if $(ALL),bash scripts/prometheus.sh)
+	@$(if $(ALL),bash scripts/images.sh)
+	@$(if $(ALL),bash scripts/kustomize.sh --install)
 
 clean: ## Remove .venv and everything that was built, cached or indexed here
 	@rm -rf .venv run build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

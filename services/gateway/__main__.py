@@ -17,24 +17,29 @@ from services.gateway.feedback import ShopperFeedback
 from services.gateway.feedback_writer import FeedbackWriter
 from services.gateway.gate import Gate
 from services.gateway.resolve import Resolver
+from services.gateway.roles import ROLES
 from services.gateway.servicer import VisualSearchServicer
 from services.gateway.settings import GatewaySettings
 from vitrine.affinity import Learned
 from vitrine.index.pictures import Pictures
 from vitrine.index.store import Store
 from vitrine.runtime import server, settings
-from vitrine.runtime.channels import internal_channel
+from vitrine.runtime.access import Access
+from vitrine.runtime.channels import Credentials, internal_channel
 from vitrine.stream.opening import open_log
 from vitrine.v1 import catalogue_pb2_grpc, gateway_pb2_grpc
 
 
 async def build(chosen: GatewaySettings) -> server.Service:
+    access = Access("gateway", chosen.tokens, ROLES) if chosen.tokens else None
     store = Store.open(chosen.store)
+    await asyncio.to_thread(store.require_reachable)
     directory = Directory(store, chosen.index)
     pictures = Pictures(store, chosen.index)
     limits = Limits(chosen.coalesced_queries, chosen.coalesced_calls)
-    fanout = Fanout(chosen.topology, chosen.status_interval_s, limits, chosen.hedge_share)
-    embedder = internal_channel(chosen.embedder)
+    credentials = Credentials.of(chosen.tls)
+    fanout = Fanout(chosen.topology, chosen.status_interval_s, limits, chosen.hedge_share, credentials)
+    embedder = internal_channel(chosen.embedder, credentials)
     resolver = Resolver(embedder, fanout, chosen.embedding_cache_bytes, chosen.embedding_cache_s)
     admission = Admission(chosen.in_flight_cost, fanout.give_up_silent)
     learned = Learned.open(chosen.affinity) if chosen.affinity else None
@@ -61,6 +66,7 @@ async def build(chosen: GatewaySettings) -> server.Service:
         full_names=["vitrine.v1.VisualSearch", "vitrine.v1.Catalogue"],
         not_ready=not_ready,
         background=[fanout.watch, directory.look, writer.write],
+        access=access,
         interceptors=[Gate(Callers(chosen.caller_limits), admission)],
     )
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import grpc.aio
 
 from services.gateway import metrics
 from services.gateway.coalesce import Lane, Limits
+from services.gateway.discovery import Discovery, Lookup, addresses_of
 from services.gateway.own_time import awaiting
 from services.gateway.topology import Topology
-from vitrine.runtime.channels import internal_channel
+from vitrine.runtime.channels import NOTHING, Credentials, internal_channel
 from vitrine.runtime.errors import ConfigError
 from vitrine.runtime.interceptors import code_of
 from vitrine.runtime.logs import logger
@@ -31,6 +32,8 @@ _STATUS_TIMEOUT_S: Final = 1.0
 # One that says nothing for so long while it is asked is asked how it is; if it does not even say that, it hangs.
 _SILENT_S: Final = 0.25
 _LISTEN_INTERVAL_S: Final = 0.1
+# Whoever has chosen a searcher calls it within this time, and a status call of it has ended.
+_RETIRES_S: Final = 2.0
 
 Failures = list[pb.PartitionFailure]
 
@@ -67,9 +70,11 @@ class Replica:
     serving    the partitions it said it can answer, at the last status call
     last_call  the number of the call that was the last to go to it
     hangs      it has left searches and a status call without an answer
+
+    `name`: whom its certificate names, where it was found behind one.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials = NOTHING, name: str = "") -> None:
         self.address = address
         self.in_flight = 0
         self.last_call = 0
@@ -77,7 +82,8 @@ class Replica:
         self.standing = Standing()
         self.serving: frozenset[int] = frozenset()
         self.status: pb.SearcherStatusResponse | None = None
-        self.stub = searcher_pb2_grpc.SearcherStub(internal_channel(address))
+        self._channel = internal_channel(address, credentials, name)
+        self.stub = searcher_pb2_grpc.SearcherStub(self._channel)
         self._lanes: dict[tuple[str, tuple[int, ...]], Lane] = {}
         self._waiting: set[asyncio.Timeout] = set()
         self._heard_s = 0.0
@@ -113,6 +119,13 @@ class Replica:
         for scope in self._waiting:
             scope.reschedule(0.0)
         self._waiting.clear()
+
+    async def retire(self) -> None:
+        """Closes its channel once its last call has ended. It is chosen no more."""
+        await asyncio.sleep(_RETIRES_S)
+        while self.in_flight:  # noqa: ASYNC110  (rare, and it may take minutes: a scan)
+            await asyncio.sleep(_RETIRES_S)
+        await self._channel.close()
 
     async def ask_status(self, timeout_s: float) -> None:
         began_s = monotonic()
@@ -169,13 +182,22 @@ class _WaitedFor:
 class Replicas:
     """All searchers that the topology names."""
 
-    def __init__(self, topology_file: Path, status_interval_s: float) -> None:
+    def __init__(
+        self,
+        topology_file: Path,
+        status_interval_s: float,
+        credentials: Credentials = NOTHING,
+        lookup: Lookup = addresses_of,
+    ) -> None:
         self._file = topology_file
-        self._topology = Topology.read(topology_file)
+        self._listed = Topology.read(topology_file)
+        self._topology = Topology(())
+        self._discovery = Discovery(lookup)
         self._read_ns = topology_file.stat().st_mtime_ns
         self._interval_s = status_interval_s
+        self._credentials = credentials
         self._replicas: dict[str, Replica] = {}
-        self._asking: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def statuses(self) -> list[pb.SearcherStatusResponse]:
         """What the searchers that answer said last."""
@@ -201,16 +223,12 @@ class Replicas:
             await asyncio.sleep(_LISTEN_INTERVAL_S)
             silent = [replica for replica in self._replicas.values() if replica.silent]
             for replica in silent:
-                task = asyncio.create_task(replica.ask_whether_it_hangs())
-                self._asking.add(task)
-                task.add_done_callback(self._asking.discard)
+                self._begin(replica.ask_whether_it_hangs())
 
     async def _follow(self) -> None:
         while True:
             self._reload()
-            for address in self._topology.addresses():
-                if address not in self._replicas:
-                    self._replicas[address] = Replica(address)
+            self._take(await self._discovery.found(self._listed))
             await self.refresh(_STATUS_TIMEOUT_S)
             metrics.REPLICAS_UP.set(sum(replica.status is not None for replica in self._replicas.values()))
             await asyncio.sleep(self._interval_s)
@@ -259,12 +277,25 @@ class Replicas:
     def _configured(self, partition: int) -> list[Replica]:
         return [self._replicas[a] for a in self._topology.replicas(partition) if a in self._replicas]
 
+    def _take(self, topology: Topology) -> None:
+        """From now on the searchers that it names are asked, and no others."""
+        self._topology = topology
+        names = topology.names()
+        for address in set(self._replicas) - set(names):
+            self._begin(self._replicas.pop(address).retire())
+        for address, name in names.items():
+            if address not in self._replicas:
+                self._replicas[address] = Replica(address, self._credentials, name)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _reload(self) -> None:
         try:
             changed_ns = self._file.stat().st_mtime_ns
             if changed_ns != self._read_ns:
-                self._topology, self._read_ns = Topology.read(self._file), changed_ns
-                for address in set(self._replicas) - set(self._topology.addresses()):
-                    del self._replicas[address]
+                self._listed, self._read_ns = Topology.read(self._file), changed_ns
         except (OSError, ConfigError) as error:
             logger().error("topology not reloaded, the old one stays", reason=str(error))

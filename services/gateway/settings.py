@@ -12,6 +12,7 @@ from services.gateway.admission import DEFAULT_BOUND
 from services.gateway.embedding_cache import DEFAULT_BOUND_BYTES, DEFAULT_TTL_S
 from services.gateway.fanout import HEDGE_SHARE
 from vitrine.index.settings import DEFAULT_INDEX
+from vitrine.runtime.settings import TokensFile
 from vitrine.stream.opening import StreamSettings
 
 
@@ -21,6 +22,7 @@ class GatewaySettings(StreamSettings):
     store: Annotated[str, Field(description="where the index lies: a folder, s3://, gs:// or az://")]
     embedder: Annotated[str, Field(description="host:port")]
     topology: Annotated[Path, Field(description="JSON file: which searchers serve which partitions; reloaded")]
+    tokens: TokensFile = None
     index: str = DEFAULT_INDEX
     default_timeout_s: Annotated[float, Field(gt=0, description="for callers that set no deadline")] = 10.0
     status_interval_s: Annotated[float, Field(gt=0, description="how often searchers are asked how they are")] = 1.0

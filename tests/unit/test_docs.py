@@ -13,6 +13,7 @@ from vitrine.v1 import catalogue_pb2, gateway_pb2
 
 ROOT = Path(__file__).parents[2]
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "durability.md").read_text())))
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "deploy").rglob("README.md"))]
 METHODS = [
     *gateway_pb2.DESCRIPTOR.services_by_name["VisualSearch"].methods,
     *catalogue_pb2.DESCRIPTOR.services_by_name["Catalogue"].methods,
@@ -48,13 +49,15 @@ def test_each_field_of_a_request_is_documented(method: MethodDescriptor) -> None
     assert documented == {field.name for field in method.input_type.fields}
 
 
-@pytest.mark.parametrize("document", [API, README], ids=lambda document: str(document.name))
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
 def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
-    text = document.read_text()
-    headings = {
-        re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.M)
-    }
-    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", text):
+    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", document.read_text()):
         path, _, heading = target.partition("#")
-        assert (document.parent / path).exists(), target
-        assert path or heading in headings, target
+        file = document.parent / path if path else document
+        assert file.exists(), target
+        assert not heading or heading in _headings(file), target
+
+
+def _headings(document: Path) -> set[str]:
+    lines = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in lines}

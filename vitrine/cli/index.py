@@ -1,4 +1,4 @@
-"""vitrine index: look at an index, check it, and ask its owner to change it."""
+"""vitrine index: make an index, look at it, check it, and ask its owner to change it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from vitrine.cli import commands, console, indexer, inspecting, verifying
+from vitrine.cli import commands, console, creating, indexer, inspecting, verifying
+from vitrine.cli.connecting import connecting
 from vitrine.cli.shelves import IndexName, StoredIndex, StoreUrl, read_manifests, shown_time
 from vitrine.index.manifest import Manifest, ManifestLog
 from vitrine.index.retention import kept_versions
@@ -19,7 +20,7 @@ from vitrine.runtime.errors import CorruptManifest
 _NUMBERS = frozenset({"version", "epoch", "shards", "rows", "offset", "live"})
 
 index = typer.Typer(no_args_is_help=True, help="Look at an index, check it, and change what it holds.")
-index.command("status")(commands.index_status)
+index.command("status")(connecting(commands.index_status))
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,14 @@ def ls(
         _print(partition, lines, older)
 
 
+index.command("create")(creating.create)
 index.command("inspect")(inspecting.inspect)
 index.command("verify")(verifying.verify)
-index.command("compact")(indexer.compact)
-index.command("gc")(indexer.gc)
-index.command("rollback")(indexer.rollback)
-index.command("resume")(indexer.resume)
-index.command("skip-to")(indexer.skip_to)
+index.command("compact")(connecting(indexer.compact))
+index.command("gc")(connecting(indexer.gc))
+index.command("rollback")(connecting(indexer.rollback))
+index.command("resume")(connecting(indexer.resume))
+index.command("skip-to")(connecting(indexer.skip_to))
 
 
 def _listed(log: ManifestLog, last: int) -> tuple[list[ManifestLine], int]:

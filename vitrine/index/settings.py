@@ -15,6 +15,8 @@ FORMAT_VERSION: Final = 2
 # Version 1 knew no retention: its products stay until they are deleted.
 _READABLE_VERSIONS: Final = (1, 2)
 DEFAULT_INDEX: Final = "default"
+DEFAULT_RETENTION: Final = "90d"
+RETENTION_PATTERN: Final = r"^(0|[1-9][0-9]*[smhd])$"
 MAX_RETENTION_S: Final = 100 * 365 * 24 * 3600.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -47,6 +49,15 @@ class IndexSettings:
             raise ConfigError("recall_target", f"{self.recall_target} is not between 0.5 and 1")
         if not 0 <= self.retention_s < MAX_RETENTION_S:
             raise ConfigError("retention", f"{self.retention_s} s is not between 0 and {MAX_RETENTION_S:.0f}")
+
+
+def seconds_of(retention: str) -> float:
+    """What "90d" is in seconds; "0" is for ever. Raises ConfigError (`retention`)."""
+    if not re.fullmatch(RETENTION_PATTERN, retention):
+        raise ConfigError("retention", f"{retention!r} is neither 0 nor a number with s, m, h or d, such as 90d")
+    if retention == "0":
+        return 0.0
+    return float(retention[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[retention[-1]]
 
 
 def settings_key(index: str) -> str:

@@ -92,6 +92,15 @@ class Store:
         except (BaseError, ValueError) as error:
             raise ConfigError("store", f"{url}: {_one_line(error)}") from error
 
+    def require_reachable(self) -> None:
+        """For a start: raises ConfigError (field `store`) where nothing can be read, so that it is known at once."""
+        self._count("list")
+        try:
+            with _translated("be listed"):
+                obstore.list_with_delimiter(self._backend)
+        except StoreUnavailable as error:
+            raise ConfigError("store", str(error).removeprefix("store: ")) from error
+
     def create(self, key: str, data: bytes) -> bool:
         """Writes `key` only if it is absent. False: it was there already."""
         self._count("put")

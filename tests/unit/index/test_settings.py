@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from obstore.store import MemoryStore
 
-from vitrine.index.settings import IndexSettings, create_or_check, load, settings_key
+from vitrine.index.settings import IndexSettings, create_or_check, load, seconds_of, settings_key
 from vitrine.index.store import Store
 from vitrine.runtime.errors import ConfigError, UnknownIndex
 
@@ -106,3 +106,17 @@ def test_an_index_of_version_1_keeps_its_products_until_they_are_deleted(store: 
     store.create(settings_key(WANTED.name), json.dumps(fields).encode())
 
     assert load(store, WANTED.name).retention_s == 0
+
+
+@pytest.mark.parametrize(
+    ("retention", "wanted_s"), [("0", 0.0), ("45s", 45.0), ("2m", 120.0), ("3h", 10_800.0), ("90d", 7_776_000.0)]
+)
+def test_a_retention_is_told_in_the_unit_that_suits_it(retention: str, wanted_s: float) -> None:
+    assert seconds_of(retention) == wanted_s
+
+
+@pytest.mark.parametrize("retention", ["", "90", "90 d", "-1d", "090d", "0d", "1w"])
+def test_a_retention_that_makes_no_sense_is_refused_by_its_name(retention: str) -> None:
+    with pytest.raises(ConfigError, match="neither 0 nor a number with s, m, h or d") as refused:
+        seconds_of(retention)
+    assert refused.value.field == "retention"

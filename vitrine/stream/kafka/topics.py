@@ -61,12 +61,7 @@ def create_topics(settings: KafkaSettings, partitions: int, replication_factor: 
     Raises ConfigError (`partitions`) if one exists with another number of partitions, ConfigError
     (`replication_factor`, `kafka…`) if the cluster refuses, Unavailable.
     """
-    wanted = {
-        settings.topic_of(Stream.CATALOGUE): _COMPACTED,
-        settings.topic_of(Stream.LIVE): _COMPACTED,
-        settings.dead_letter_topic: _DEAD_LETTERS,
-        settings.feedback_topic: _FEEDBACK,
-    }
+    wanted = configs_of(settings)
     with administration(settings) as client, translated("create topics"):
         there = described(client, wanted)
         for name, topic in there.items():
@@ -78,11 +73,20 @@ def create_topics(settings: KafkaSettings, partitions: int, replication_factor: 
     return {name: "created" if name in absent else "exists" for name in wanted}
 
 
+def configs_of(settings: KafkaSettings) -> dict[str, Mapping[str, str]]:
+    """The four topics' names, and what each is made with."""
+    return {
+        settings.topic_of(Stream.CATALOGUE): _COMPACTED,
+        settings.topic_of(Stream.LIVE): _COMPACTED,
+        settings.dead_letter_topic: _DEAD_LETTERS,
+        settings.feedback_topic: _FEEDBACK,
+    }
+
+
 def delete_topics(settings: KafkaSettings) -> None:
     """Removes the four topics, those that are there, with all that is in them. Raises ConfigError, Unavailable."""
-    names = [*(settings.topic_of(stream) for stream in Stream), settings.dead_letter_topic, settings.feedback_topic]
     with administration(settings) as client, translated("delete topics"):
-        if there := list(described(client, names)):
+        if there := list(described(client, configs_of(settings))):
             client.delete_topics(there)
 
 
