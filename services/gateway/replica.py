@@ -76,6 +76,7 @@ class Replica:
 
     def __init__(self, address: str, credentials: Credentials = NOTHING, name: str = "") -> None:
         self.address = address
+        self.name = name
         self.in_flight = 0
         self.last_call = 0
         self.hangs = False
@@ -281,8 +282,10 @@ class Replicas:
         """From now on the searchers that it names are asked, and no others."""
         self._topology = topology
         names = topology.names()
-        for address in set(self._replicas) - set(names):
-            self._begin(self._replicas.pop(address).retire())
+        for address, replica in list(self._replicas.items()):
+            if names.get(address) != replica.name:
+                del self._replicas[address]
+                self._begin(replica.retire())
         for address, name in names.items():
             if address not in self._replicas:
                 self._replicas[address] = Replica(address, self._credentials, name)

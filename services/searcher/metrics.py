@@ -75,6 +75,8 @@ SCANNED_ROWS = Counter("vitrine_searcher_scanned_rows", "Rows scored by exhausti
 ACROSS_WORKERS: Final[Mapping[str, GaugeRule]] = {
     "vitrine_searcher_built_recall_ratio": "min",
     "vitrine_searcher_calls_in_flight": "sum",
+    # The worker that has not read the new certificate is the one to be warned of.
+    "vitrine_searcher_certificate_expires_seconds": "min",
     "vitrine_searcher_index_time_seconds": "min",
     "vitrine_searcher_live_rows": "min",
     "vitrine_searcher_manifest_version": "min",

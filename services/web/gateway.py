@@ -11,6 +11,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from vitrine.client import typed_error
+from vitrine.runtime.errors import PermissionDenied, Unauthenticated, VitrineError
 from vitrine.v1 import catalogue_pb2, catalogue_pb2_grpc, gateway_pb2, gateway_pb2_grpc
 
 _Answer = TypeVar("_Answer")
@@ -31,6 +32,7 @@ class Gateway:
         self._index = index
         self._timeout_s = timeout_s
         self._reason: str | None = "the gateway has not been asked yet"
+        self._let_in = False
 
     def not_ready(self) -> str | None:
         """Why the gateway cannot answer, as far as `watch` has seen; None if it can."""
@@ -99,5 +101,17 @@ class Gateway:
             response = await self._health.Check(health_pb2.HealthCheckRequest(), timeout=_LOOK_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             return f"the gateway does not answer: {typed_error(error)}"
-        serving = response.status == health_pb2.HealthCheckResponse.SERVING
-        return None if serving else "the gateway is not ready"
+        if response.status != health_pb2.HealthCheckResponse.SERVING:
+            return "the gateway is not ready"
+        return None if self._let_in else await self._tried()
+
+    async def _tried(self) -> str | None:
+        """Why the gateway does not let the page in, if so. Asked until it does: health is open to everybody."""
+        try:
+            await self.status()
+        except (Unauthenticated, PermissionDenied) as error:
+            return f"the gateway refuses the page: {error}"
+        except VitrineError:
+            pass  # another trouble, which the page tells to those who ask
+        self._let_in = True
+        return None

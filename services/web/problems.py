@@ -9,7 +9,14 @@ from typing import Final
 from starlette.responses import Response
 
 from services.web.answers import Problem, ProblemAnswer, as_json
-from vitrine.runtime.errors import InvalidArgument, ResourceExhausted, VitrineError, status_name
+from vitrine.runtime.errors import (
+    InvalidArgument,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    VitrineError,
+    status_name,
+)
 
 _STATUS: Final = {
     "INVALID_ARGUMENT": 400,
@@ -65,7 +72,7 @@ def problem_of(error: VitrineError) -> tuple[int, Problem]:
 def response_of(error: VitrineError) -> Response:
     status, problem = problem_of(error)
     headers = {}
-    if status in (429, 503):
+    if status in (429, 503) and not isinstance(error, Unauthenticated | PermissionDenied):
         wait_s = error.retry_after_s if isinstance(error, ResourceExhausted) else _RETRY_AFTER_S
         headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
     return said(status, problem, headers)

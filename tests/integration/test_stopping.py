@@ -21,7 +21,7 @@ from vitrine.v1 import embedder_pb2, embedder_pb2_grpc
 
 _CALL_TIMEOUT_S: Final = 10.0
 # So long a server that stops is looked at here.
-_LEAVE_S: Final = 2.0
+_LEAVE_S: Final = 5.0
 _CALLERS: Final = 4
 
 
@@ -48,6 +48,7 @@ def test_a_server_that_stops_says_so_and_answers_for_a_moment(two: Stack) -> Non
     address = two.addresses["embedder"]
     with channel_to(address.grpc) as channel:
         stub = embedder_pb2_grpc.EmbedderStub(channel)
+        stub.GetModel(embedder_pb2.GetModelRequest(), timeout=_CALL_TIMEOUT_S)
         os.kill(two.pid("embedder"), signal.SIGTERM)
         eventually(lambda: not serving(address.grpc), patience_s=_LEAVE_S)
         assert http(address.http, "/readyz") == (503, "draining\n")

@@ -71,6 +71,7 @@ class VisualSearchClient:
     ) -> None:
         self._metadata = metadata_of(caller)
         self._channel = blocking_channel(address, credentials)
+        self._closed = False
         self._gateway = Gateway(
             gateway_pb2_grpc.VisualSearchStub(self._channel),
             catalogue_pb2_grpc.CatalogueStub(self._channel),
@@ -96,6 +97,7 @@ class VisualSearchClient:
         return self._budget.repeats
 
     def close(self) -> None:
+        self._closed = True
         self._channel.close()
 
     search = _call(calls.search)
@@ -174,7 +176,8 @@ class VisualSearchClient:
                 with typed_errors():
                     response = call.method(call.request, timeout=tries.left_s, metadata=self._metadata)
             except VitrineError as error:
-                if (pause_s := tries.pause_s(error)) is None:
+                # Closed by another thread meanwhile: there is nobody left to ask.
+                if self._closed or (pause_s := tries.pause_s(error)) is None:
                     raise
                 time.sleep(pause_s)
             else:

@@ -1,8 +1,9 @@
-"""Who may call what: bearer tokens with roles, from a file, checked before anything else happens to a call.
+"""Who may call what: bearer tokens with roles, from a file, checked before a service sees the call.
 
 {"tokens": [{"name": "shop", "sha256": "<hex digits of the token's hash>", "roles": ["search"]}]}
 
-The file holds no token, only what one hashes to (`sha256sum`). It is read again when it changes.
+The file holds no token, only what one hashes to (`sha256sum`). It is read again when it changes; a
+list that is empty then lets nobody in.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ Tokens = tuple[Token, ...]
 
 
 def read_tokens(file: Path) -> Tokens:
-    """Raises ConfigError (`tokens`) naming what is wrong; never with a hash in it."""
+    """Raises ConfigError (`tokens`) naming what is wrong; never with a hash in it. There may be none."""
     try:
         document = json.loads(file.read_bytes())
     except OSError as error:
@@ -78,8 +79,8 @@ def read_tokens(file: Path) -> Tokens:
     except ValueError as error:
         raise ConfigError(_FIELD, f"{file} is not JSON ({error})") from error
     entries = document.get("tokens") if isinstance(document, dict) else None
-    if not isinstance(entries, list) or not entries:
-        raise ConfigError(_FIELD, f'{file} is not {{"tokens": [...]}} with at least one in it')
+    if not isinstance(entries, list):
+        raise ConfigError(_FIELD, f'{file} is not {{"tokens": [...]}}')
     tokens = tuple(_token(file, number, entry) for number, entry in enumerate(entries))
     for kind, values in (("name", [token.name for token in tokens]), ("sha256", [token.sha256 for token in tokens])):
         if len(set(values)) < len(values):
@@ -112,6 +113,8 @@ class Access(grpc.aio.ServerInterceptor):
 
     def __init__(self, service: str, file: Path, roles: Mapping[str, frozenset[str]]) -> None:
         self.tokens = Reread("tokens", [file], lambda: read_tokens(file))
+        if not self.tokens.current():
+            raise ConfigError(_FIELD, f"{file} has none, so nobody could call")
         self._roles = roles
         self._refused = Counter(
             f"vitrine_{service}_refused_callers",

@@ -108,7 +108,7 @@ async def _serve(settings: GrpcSettings, build: Callable[[], Awaitable[Service]]
     service = await _built(build, stop)
     if service is None:
         return 0
-    connections = Connections(service.name) if settings.tls else None
+    connections = Connections(service.name, settings.max_connection_age_s) if settings.tls else None
     health = _Health(connections)
     server = _listening(settings, service, health, connections)
     endpoints = HttpEndpoints(settings.host, settings.http_port, service.not_ready)

@@ -6,7 +6,8 @@ import re
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,7 @@ class Pair:
     """A certificate, with those between it and its authority, and its key. `expires_s`: unix time."""
 
     chain: bytes
-    key: bytes
+    key: bytes = field(repr=False)
     expires_s: float
 
 
@@ -110,10 +111,9 @@ def page_context(folder: Path, ask_clients: bool) -> ssl.SSLContext:
         nonlocal shown, context
         found = certificates.current()
         if found is not shown:
-            try:
+            # Where it is being replaced once more, the last one that could be read goes on.
+            with suppress(ssl.SSLError, OSError):
                 shown, context = found, _context(folder, ask_clients)
-            except (ssl.SSLError, OSError):
-                return  # it is being replaced once more
         connection.context = context
 
     first = context
@@ -173,6 +173,8 @@ def _read_pair(folder: Path) -> Pair:
     except ssl.SSLError as error:
         reason = f"{folder / KEY} is not the key in PEM of the certificate in {folder / CERTIFICATE}"
         raise ConfigError(_FIELD, f"{reason} ({error.reason or error})") from error
+    except OSError as error:
+        raise ConfigError(_FIELD, f"{folder} cannot be read ({error.strerror})") from error
     if (chain, key) != (_bytes(folder / CERTIFICATE), _bytes(folder / KEY)):
         # What was checked is not what was read.
         raise ConfigError(_FIELD, f"{folder} is being written")

@@ -153,6 +153,21 @@ async def test_a_changed_file_counts_at_once_and_a_wrong_one_does_not(tmp_path: 
     assert (access.tokens.reloads, access.tokens.failed_reloads) == (1, 1)
 
 
+async def test_a_list_that_is_emptied_lets_nobody_in(opened: Opened, tmp_path: Path) -> None:
+    access = opened()
+    async with answering("gateway", access) as channel:
+        assert await asked(channel, SEARCHING, "Bearer secret-search") == "the-search"
+        (tmp_path / "tokens.json").write_text('{"tokens": []}')
+        assert "UNAUTHENTICATED" in await asked(channel, SEARCHING, "Bearer secret-search")
+
+
+def test_a_list_that_is_empty_from_the_start_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text('{"tokens": []}')
+    with pytest.raises(ConfigError, match=r"^tokens: .* has none, so nobody could call"):
+        Access(f"access_test{next(_names)}", file, GATEWAY)
+
+
 async def test_a_caller_with_a_token_has_its_name_and_no_other(opened: Opened) -> None:
     class Claiming:
         def invocation_metadata(self) -> list[tuple[str, str]]:
@@ -170,7 +185,6 @@ async def test_a_caller_with_a_token_has_its_name_and_no_other(opened: Opened) -
     [
         ("{", r"is not JSON"),
         ("[]", r'is not {"tokens": \[...\]}'),
-        ('{"tokens": []}', r"with at least one in it"),
         ('{"tokens": [{"name": "a", "roles": ["search"]}]}', r"tokens\[0\] does not have exactly name, roles, sha256"),
         ('{"tokens": [{"name": "A", "sha256": "HASH", "roles": ["search"]}]}', r"tokens\[0\].name is not 1 to 64"),
         ('{"tokens": [{"name": "a", "sha256": "abc", "roles": ["search"]}]}', r"tokens\[0\].sha256 is not 64 hex"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
 from starlette.types import ASGIApp
 
 from services.web.api import Api
@@ -33,6 +35,9 @@ async def gateway() -> AsyncIterator[tuple[FakeShop, Gateway]]:
     server = grpc.aio.server(interceptors=[Edge(_SHOP_METRICS)])
     gateway_pb2_grpc.add_VisualSearchServicer_to_server(shop, server)
     catalogue_pb2_grpc.add_CatalogueServicer_to_server(shop, server)
+    health: Any = health_aio.HealthServicer()
+    await health.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = internal_channel(f"127.0.0.1:{port}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 from starlette.types import ASGIApp
 
@@ -15,7 +18,9 @@ from vitrine.runtime.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    PermissionDenied,
     ResourceExhausted,
+    Unauthenticated,
     Unavailable,
     UnknownProduct,
     VitrineError,
@@ -114,6 +119,29 @@ async def test_who_is_told_to_wait_is_told_how_long(app: ASGIApp, shop: FakeShop
     assert (await post(app, "/api/search", {"product_id": "a"})).headers["retry-after"] == "3"
     shop.fails = Unavailable("away")
     assert (await get(app, "/api/ops/status")).headers["retry-after"] == "1"
+
+
+async def test_a_token_that_is_refused_is_no_matter_of_waiting(app: ASGIApp, shop: FakeShop) -> None:
+    shop.fails = Unauthenticated("authorization: the call's bearer token is not known here")
+    said = await post(app, "/api/search", {"product_id": "a"})
+    assert said.status == 503
+    assert "retry-after" not in said.headers
+
+
+async def test_a_page_that_the_gateway_does_not_let_in_is_not_ready(gateway: tuple[FakeShop, Gateway]) -> None:
+    shop, page = gateway
+    shop.fails = PermissionDenied("web may not call VisualSearch/GetIndexStatus: it needs the role search")
+    watching = asyncio.ensure_future(page.watch())
+    await _until(lambda: (page.not_ready() or "").startswith("the gateway refuses the page: web may not"))
+    shop.fails = None
+    await _until(lambda: page.not_ready() is None)
+    watching.cancel()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  (nothing tells)
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("path", ["/", "/ops", "/docs", "/openapi.json", "/static/app.js", "/api/catalogue", "/none"])
