@@ -96,7 +96,7 @@ deploy: setup ## Bring an overlay into a cluster; kind: make the cluster, too (O
 	@: $(if $(OVERLAY),,$(error deploy needs OVERLAY: kind, production or a folder of your own))
 	@mkdir -p run
 	@$(BIN)/python -m deploy.k8s.checks "$(OVERLAY)" > run/manifests.yaml
-	@$(if $(filter kind,$(OVERLAY)),bash deploy/docker/build.sh)
+	@$(if $(filter $(abspath deploy/k8s/overlays/kind),$(abspath deploy/k8s/overlays/$(OVERLAY) $(OVERLAY))),bash deploy/docker/build.sh)
 	@bash scripts/deploy.sh "$(OVERLAY)" run/manifests.yaml
 
 setup:

@@ -12,7 +12,16 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from deploy.k8s.checks.objects import FOLDER, OVERLAYS, Object, Workload, name_of, rendered, workloads
+from deploy.k8s.checks.objects import (
+    FOLDER,
+    OVERLAYS,
+    Object,
+    Workload,
+    environment,
+    name_of,
+    rendered,
+    workloads,
+)
 from deploy.k8s.checks.problems import provided_by
 from vitrine.runtime.errors import ConfigError
 
@@ -85,3 +94,30 @@ def found(objects: Sequence[Object], name: str) -> Object:
     """The one called kind/name."""
     (one,) = [each for each in objects if name_of(each) == name]
     return one
+
+
+def mounted(workload: Workload, path: str) -> dict[str, Any]:
+    """The Secret that is to be read at a path."""
+    (mount,) = [mount for mount in workload.container["volumeMounts"] if mount["mountPath"] == path]
+    assert mount["readOnly"] is True
+    (volume,) = [volume for volume in workload.spec["volumes"] if volume["name"] == mount["name"]]
+    return dict(volume["secret"])
+
+
+def expanded(arguments: Sequence[str], variables: Mapping[str, str | None]) -> list[str]:
+    """As Kubernetes does it: $(NAME) of a variable that is not there stays as it is."""
+    words = list(arguments)
+    for name, value in variables.items():
+        words = [word.replace(f"$({name})", value or "") for word in words]
+    return words
+
+
+def told_to_operators(name: str) -> dict[str, str]:
+    """What a shell in an overlay's pod for operators has, each variable with those before it in it."""
+    (tools,) = [each for each in pods_of(name) if each.name == "CronJob/tools"]
+    settings = {key: value for key, value in environment(overlay(name), tools).items() if key.startswith("VITRINE_")}
+    told: dict[str, str] = {}
+    for entry in tools.container["env"]:
+        if "value" in entry:
+            (told[entry["name"]],) = expanded([entry["value"]], settings | told)
+    return told

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ import pytest
 from deploy.k8s.checks.objects import ROOT, Workload, environment, of_kind
 from deploy.k8s.checks.problems import service_of
 from tests.integration.shop import all_found, drawn, eventually, http, indexed, published
-from tests.k8s.rendered import overlay, pods_of, servers_of
+from tests.k8s.rendered import expanded, overlay, pods_of, servers_of, told_to_operators
 from vitrine.client import VisualSearchClient
 
 pytestmark = [
@@ -48,6 +48,7 @@ class Node:
             if value == inside or value.startswith(f"{inside}/"):
                 return f"{outside}{value.removeprefix(inside)}"
         for name, address in self.addresses.items():
+            value = value.replace(f"{name}:", f"{address}:") if value.startswith(f"{name}:") else value
             value = value.replace(f"dns:///{name}:", f"ipv4:{address}:").replace(f'"{name}:', f'"{address}:')
         return value
 
@@ -84,11 +85,28 @@ def test_the_pods_of_kind_make_an_index_fill_it_find_in_it_and_verify_it(node: N
             assert [hit.product_id for hit in answer.hits] == [drawn()[0].product_id]
             assert answer.coverage.partitions_total == 4
         assert http(f"{node.addresses['web']}:8080", "/")[0] == 200
+        for line, said in (
+            ("index status $GATEWAY", "partition"),
+            ("index ls $STORE", "current"),
+            ("index compact 0 --indexer indexer:50051 $INDEXER", "rows rewritten"),
+            ("dlq ls $LOG", "No dead letters."),
+        ):
+            typed = _typed(node, line)
+            assert (typed.returncode, said in typed.stdout) == (0, True), (line, typed.stdout, typed.stderr)
     verified = _ran_to_its_end(node, "CronJob/index-verify")
     assert verified.returncode == 0, verified.stderr
     checked = json.loads(verified.stdout)
     assert checked["shards"] > 0
     assert checked["faults"] == []
+
+
+def _typed(node: Node, line: str) -> subprocess.CompletedProcess[str]:
+    """`vitrine …` in the pod for operators."""
+    for name, value in told_to_operators("kind").items():
+        line = line.replace(f"${name}", value)
+    words = [node.here(word) for word in line.split()]
+    command = [sys.executable, "-m", "vitrine.cli", *words]
+    return subprocess.run(command, cwd=node.folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 def _ready(address: str) -> bool:
@@ -102,10 +120,7 @@ def _ran_to_its_end(node: Node, name: str) -> subprocess.CompletedProcess[str]:
     """What a Job does, told as Kubernetes tells it."""
     (job,) = [each for each in pods_of("kind") if each.name == name]
     env = node.environment(job)
-    arguments: Sequence[str] = job.container["args"]
-    for variable, value in env.items():
-        arguments = [argument.replace(f"$({variable})", value) for argument in arguments]
-    command = [sys.executable, "-m", "vitrine.cli", *arguments]
+    command = [sys.executable, "-m", "vitrine.cli", *expanded(job.container["args"], env)]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 

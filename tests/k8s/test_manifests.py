@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,8 +15,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.k8s.checks.objects import ROOT, of_kind
-from deploy.k8s.checks.problems import problems
+from deploy.k8s.checks.objects import FOLDER, OVERLAYS, ROOT, environment, of_kind, rendered, workloads
+from deploy.k8s.checks.problems import problems, quantity, selects, service_of, unchecked_by
 from tests.k8s.rendered import COMPONENTS, NAMES, found, made, overlay, provided, with_component
 from vitrine.runtime.errors import ConfigError
 
@@ -39,6 +40,17 @@ def test_the_newest_kubernetes_takes_an_overlay_as_the_oldest_does(name: str) ->
 def test_a_component_by_itself_has_no_problems(name: str) -> None:
     expected = ["Secret/kafka-access"] if name == "kafka-strimzi" else []
     assert problems(with_component(name), expected) == []
+
+
+def test_every_patch_is_of_one_object_as_a_kustomize_before_5_1_needs_it() -> None:
+    patches = [
+        file.parent / patch["path"]
+        for file in FOLDER.rglob("kustomization.yaml")
+        for patch in yaml.safe_load(file.read_text()).get("patches", ())
+        if "path" in patch
+    ]
+    assert len(patches) > 10
+    assert [patch for patch in patches if len(list(yaml.safe_load_all(patch.read_text()))) != 1] == []
 
 
 def test_the_two_ways_to_scale_exclude_each_other() -> None:
@@ -131,11 +143,38 @@ def test_what_is_scaled_has_no_number_of_replicas_of_its_own(name: str) -> None:
         ),
         (
             lambda o: _object(o, "Issuer/vitrine").update(apiVersion="cert-manager.io/v9"),
-            "Issuer/vitrine: apiVersion: cert-manager.io/v9 Issuer is not known",
+            (
+                "Issuer/vitrine: apiVersion: cert-manager.io/v9 Issuer is not known; "
+                "what is right all the same is named in unchecked.txt"
+            ),
         ),
         (
             lambda o: _object(o, "Service/embedder")["metadata"].update(name="gateway"),
             "Service/gateway: is there twice",
+        ),
+        (
+            lambda o: _object(o, "Certificate/gateway-tls")["metadata"].update(namespace="vitrine-b"),
+            "Certificate/gateway-tls: dnsNames: gateway.vitrine.svc is of namespace vitrine, and all else of vitrine-b",
+        ),
+        (
+            lambda o: _object(o, "ScaledObject/embedder")["metadata"].update(namespace="vitrine-b"),
+            "ScaledObject/embedder: triggers: a query asks for namespace vitrine, and all else is in vitrine-b",
+        ),
+        (
+            lambda o: _beside(o, "Deployment/web", {"name": "proxy", "image": "proxy"}),
+            "Deployment/web: image: proxy has no tag; name it under `images` of the overlay",
+        ),
+        (
+            lambda o: _beside(
+                o,
+                "Deployment/web",
+                {"name": "proxy", "image": "proxy:1", "envFrom": [{"secretRef": {"name": "proxy"}}]},
+            ),
+            "Deployment/web: Secret/proxy is neither made here nor named in provided.txt",
+        ),
+        (
+            lambda o: _container(o, "Deployment/gateway")["resources"]["limits"].update(memory="1GB"),
+            "Deployment/gateway: resources: memory: 1Gi or 1GB is no quantity",
         ),
     ],
 )
@@ -145,6 +184,81 @@ def test_a_manifest_that_would_not_work_is_found_and_named(
     objects: list[Changed] = deepcopy([dict(each) for each in overlay("production")])
     change(objects)
     assert said in problems(objects, provided("production"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda o: _object(o, "Service/gateway")["spec"]["ports"][0].pop("targetPort"),
+        lambda o: _object(o, "Service/gateway")["spec"]["ports"][0].update(targetPort=50051),
+        lambda o: _object(o, "Service/gateway")["spec"].pop("ports"),
+        lambda o: _object(o, "Service/web")["spec"].pop("selector"),
+        lambda o: _beside(o, "Deployment/web", {"name": "proxy", "image": "proxy:1"}),
+        lambda o: _container(o, "Deployment/gateway")["resources"]["limits"].update(memory="2G", cpu="1.5k"),
+        lambda o: _container(o, "Deployment/gateway")["envFrom"].append({"secretRef": {"name": "x", "optional": True}}),
+        lambda o: _object(o, "Certificate/web-tls")["spec"]["dnsNames"].append("web.shop.example"),
+    ],
+    ids=["no targetPort", "a number", "no ports", "no selector", "a sidecar", "decimal", "optional", "a public name"],
+)
+def test_what_is_right_in_another_way_is_let_pass(change: Callable[[list[Changed]], object]) -> None:
+    objects: list[Changed] = deepcopy([dict(each) for each in overlay("production")])
+    change(objects)
+    assert problems(objects, provided("production")) == []
+
+
+def test_our_own_container_is_found_wherever_it_stands() -> None:
+    objects: list[Changed] = deepcopy([dict(each) for each in overlay("production")])
+    _beside(objects, "Deployment/web", {"name": "proxy", "image": "proxy:1"})
+    (web,) = [each for each in workloads(objects) if each.name == "Deployment/web"]
+    assert service_of(web) == "web"
+    assert environment(objects, web)["VITRINE_WEB_OPS"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("expression", "chosen"),
+    [
+        ({"operator": "In", "values": ["web", "gateway"]}, True),
+        ({"operator": "In", "values": ["gateway"]}, False),
+        ({"operator": "NotIn", "values": ["gateway"]}, True),
+        ({"operator": "NotIn", "values": ["web"]}, False),
+        ({"operator": "Exists"}, True),
+        ({"operator": "DoesNotExist"}, False),
+    ],
+)
+def test_pods_are_selected_as_kubernetes_does_it(expression: Changed, chosen: bool) -> None:
+    assert selects({"matchExpressions": [{"key": "name", **expression}]}, {"name": "web"}) is chosen
+    without = expression["operator"] in ("NotIn", "DoesNotExist")
+    assert selects({"matchExpressions": [{"key": "name", **expression}]}, {}) is without
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("250m", 0.25), ("2", 2), ("1.5", 1.5), ("1e3", 1000), ("3k", 3e3), ("3M", 3e6), ("3G", 3e9), ("3T", 3e12)),
+        *(("1Ki", 1024), ("1Mi", 2**20), ("1Gi", 2**30), ("1.5Ti", 1.5 * 2**40)),
+    ],
+)
+def test_quantities_are_what_kubernetes_takes_them_for(text: str, number: float) -> None:
+    assert quantity(text) == number
+
+
+def test_a_kind_of_ones_own_is_taken_as_it_is_where_the_overlay_says_so(tmp_path: Path) -> None:
+    own = {"apiVersion": "shop.example/v1", "kind": "Sign", "metadata": {"name": "open"}}
+    (tmp_path / "unchecked.txt").write_text("# ours\nshop.example/v1   Sign\n")
+    assert problems([*overlay("kind"), own], [], unchecked_by(tmp_path)) == []
+    assert problems(overlay("kind"), [], unchecked_by(tmp_path)) == [
+        "unchecked.txt: shop.example/v1 Sign: there is none"
+    ]
+
+
+def test_texts_follow_the_namespace_of_an_overlay(tmp_path: Path) -> None:
+    shutil.copytree(OVERLAYS / "production", tmp_path / "copy")
+    kustomization = tmp_path / "copy" / "kustomization.yaml"
+    text = kustomization.read_text().replace("namespace: vitrine\n", "namespace: vitrine-b\n")
+    kustomization.write_text(text.replace("../../", f"{os.path.relpath(FOLDER, tmp_path / 'copy')}/"))
+    objects = rendered(tmp_path / "copy")
+    assert problems(objects, provided("production")) == []
+    assert "gateway.vitrine-b.svc" in found(objects, "Certificate/gateway-tls")["spec"]["dnsNames"]
 
 
 def test_what_is_provided_and_nobody_needs_is_said() -> None:
@@ -168,7 +282,6 @@ def test_the_command_names_an_overlay_that_there_is_not() -> None:
 def test_the_command_prints_nothing_of_a_bad_overlay_of_ones_own(tmp_path: Path) -> None:
     base = os.path.relpath(ROOT / "deploy" / "k8s" / "base", tmp_path)
     (tmp_path / "kustomization.yaml").write_text(f"resources: [{base}]")
-    (tmp_path / "provided.txt").write_text("")
     done = _checks(str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert "Deployment/web: image: vitrine-web has no tag" in done.stderr
@@ -186,6 +299,11 @@ def _object(objects: list[Changed], name: str) -> Any:
 
 def _container(objects: list[Changed], name: str) -> Any:
     return _object(objects, name)["spec"]["template"]["spec"]["containers"][0]
+
+
+def _beside(objects: list[Changed], name: str, container: Changed) -> None:
+    """The container before ours."""
+    _object(objects, name)["spec"]["template"]["spec"]["containers"].insert(0, container)
 
 
 def _volumes(objects: list[Changed], name: str, volume: str) -> Any:

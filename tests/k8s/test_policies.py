@@ -13,7 +13,8 @@ from deploy.k8s.checks.objects import Workload, environment, of_kind, workloads
 from deploy.k8s.checks.problems import SETTINGS, quantity, selects, service_of
 from services.gateway.topology import Topology
 from tests.k8s.network import Edge, denied_by_default, edges, half_open
-from tests.k8s.rendered import NAMES, found, made, overlay, pods_of, servers_of, with_component
+from tests.k8s.rendered import NAMES, expanded, found, made, mounted, overlay, pods_of, servers_of, with_component
+from vitrine.cli.__main__ import EXIT_CONFIG
 from vitrine.runtime.settings import GrpcSettings
 from vitrine.stream.kafka.names import DEFAULT_TOPIC
 
@@ -187,7 +188,8 @@ def test_a_gateway_is_replaced_only_by_one_that_is_ready(name: str) -> None:
 def test_grpc_is_dialled_by_names_that_stand_for_every_pod(name: str) -> None:
     services = {each["metadata"]["name"]: each["spec"] for each in of_kind(overlay(name), "Service")}
     assert {s for s, spec in services.items() if spec.get("clusterIP") == "None"} == set(services) - {"web"}
-    assert not [s for s, spec in services.items() if spec.get("publishNotReadyAddresses")]
+    # An indexer that is not ready is one that an operator has to reach; nobody else calls one by its Service.
+    assert [s for s, spec in services.items() if spec.get("publishNotReadyAddresses")] == ["indexer"]
     dialled = {
         value
         for each in servers_of(name)
@@ -264,7 +266,7 @@ def test_searchers_start_all_at_once_and_on_nodes_of_their_own() -> None:
     for each in searchers:
         assert each.source["spec"]["podManagementPolicy"] == "Parallel"
         hosts = [c for c in each.spec["topologySpreadConstraints"] if c["topologyKey"] == "kubernetes.io/hostname"]
-        assert [constraint["whenUnsatisfiable"] for constraint in hosts] == ["DoNotSchedule"]
+        assert [(each["whenUnsatisfiable"], each["nodeTaintsPolicy"]) for each in hosts] == [("DoNotSchedule", "Honor")]
 
 
 def test_a_searchers_memory_holds_the_shards_that_its_comment_counts() -> None:
@@ -289,22 +291,24 @@ def test_nothing_is_allowed_that_no_rule_allows(name: str) -> None:
 
 
 def test_the_ways_between_our_own_pods_and_out_of_the_cluster_of_kind() -> None:
-    assert edges(overlay("kind")) == _OWN | _dns("embedder", "gateway", "index", "indexer", "searcher", "web")
+    assert edges(overlay("kind")) == _OWN | _dns(*_PODS)
 
 
 def test_the_ways_in_production() -> None:
-    all_services = ("embedder", "gateway", "index", "indexer", "searcher", "web")
-    kafka = {Edge(source, "kubernetes.io/metadata.name=kafka", "9093") for source in ("gateway", "indexer")}
-    store = {Edge(source, "0.0.0.0/0", "443") for source in ("gateway", "index", "indexer", "searcher")}
-    scraped = {Edge("kubernetes.io/metadata.name=monitoring", target, "http") for target in all_services}
-    assert edges(overlay("production")) == _OWN | _dns(*all_services) | kafka | store | scraped
+    kafka = {Edge(source, "kubernetes.io/metadata.name=kafka", "9093") for source in ("gateway", "indexer", "tools")}
+    store = {Edge(source, "0.0.0.0/0", "443") for source in ("gateway", "index", "indexer", "searcher", "tools")}
+    scraped = {Edge("kubernetes.io/metadata.name=monitoring", target, "http") for target in _PODS}
+    assert edges(overlay("production")) == _OWN | _dns(*_PODS) | kafka | store | scraped
 
 
+_PODS: Final = ("embedder", "gateway", "index", "indexer", "searcher", "tools", "web")
 _OWN: Final = {
     Edge("gateway", "embedder", "grpc"),
     Edge("gateway", "searcher", "grpc"),
     Edge("indexer", "embedder", "grpc"),
     Edge("web", "gateway", "grpc"),
+    Edge("tools", "gateway", "grpc"),
+    Edge("tools", "indexer", "grpc"),
     Edge("vitrine/client=true", "gateway", "grpc"),
     Edge("vitrine/ingress=true", "web", "page"),
 }
@@ -324,14 +328,18 @@ def test_in_production_every_hop_has_a_certificate_and_every_door_asks_for_a_tok
     for each in servers_of("production"):
         service = str(service_of(each))
         assert environment(objects, each)[f"VITRINE_{service.upper()}_TLS"] == "/etc/vitrine/tls"
-        assert _mounted(each, "/etc/vitrine/tls") == {"secretName": f"{service}-tls", "defaultMode": 0o440}
+        assert mounted(each, "/etc/vitrine/tls") == {"secretName": f"{service}-tls", "defaultMode": 0o440}
         # Both the name that is dialled and, of searchers, the one that the gateway checks.
         dialled = each.source["spec"].get("serviceName", each.source["metadata"]["name"])
         assert dialled in certificates[f"{service}-tls"]
     for service in ("gateway", "indexer"):
         (each,) = [each for each in servers_of("production") if service_of(each) == service]
         assert environment(objects, each)[f"VITRINE_{service.upper()}_TOKENS"] == "/etc/vitrine/tokens/tokens.json"
-        assert _mounted(each, "/etc/vitrine/tokens")["secretName"] == "tokens"
+        assert mounted(each, "/etc/vitrine/tokens")["secretName"] == "tokens"
+
+
+def test_in_production_nobody_is_shown_what_is_for_those_who_look_after_the_shop() -> None:
+    assert _env("production", "Deployment/web")["VITRINE_WEB_OPS"] == "false"
 
 
 def test_only_doors_for_callers_without_a_certificate_let_them_in() -> None:
@@ -366,8 +374,8 @@ def test_topics_are_made_as_the_command_makes_them() -> None:
 def test_the_index_is_made_with_the_settings_of_those_who_fill_it(name: str) -> None:
     (job,) = [each for each in pods_of(name) if each.name == "Job/index-create"]
     variables = environment(overlay(name), job)
-    assert _expanded(job.container["args"], variables)[:2] == ["index", "create"]
-    assert not [argument for argument in _expanded(job.container["args"], variables) if "$(" in argument]
+    assert expanded(job.container["args"], variables)[:2] == ["index", "create"]
+    assert not [argument for argument in expanded(job.container["args"], variables) if "$(" in argument]
     own = ("PARTITIONS", "METRIC", "RETENTION", "RECALL_TARGET", "INDEX", "STORE")
     indexer = _indexer(name)
     assert {key: variables[f"VITRINE_INDEXER_{key}"] for key in own} == {
@@ -380,9 +388,19 @@ def test_the_index_is_made_with_the_settings_of_those_who_fill_it(name: str) -> 
 def test_every_night_the_whole_index_is_read(name: str) -> None:
     (job,) = [each for each in pods_of(name) if each.name == "CronJob/index-verify"]
     spec = job.source["spec"]
-    assert _expanded(job.container["args"], environment(overlay(name), job))[:2] == ["index", "verify"]
+    assert expanded(job.container["args"], environment(overlay(name), job))[:2] == ["index", "verify"]
     assert (spec["concurrencyPolicy"], spec["jobTemplate"]["spec"]["backoffLimit"]) == ("Forbid", 0)
     assert job.spec["restartPolicy"] == "Never"
+
+
+def test_an_index_that_is_not_as_the_settings_say_is_not_tried_again() -> None:
+    (job,) = [each for each in pods_of("production") if each.name == "Job/index-create"]
+    assert job.source["spec"]["podFailurePolicy"]["rules"] == [
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": job.container["name"], "operator": "In", "values": [EXIT_CONFIG]},
+        }
+    ]
 
 
 def _port(case: Case, name: str) -> int:
@@ -397,17 +415,3 @@ def _env(name: str, workload: str) -> dict[str, str | None]:
 
 def _indexer(name: str) -> dict[str, str | None]:
     return _env(name, "StatefulSet/indexer")
-
-
-def _mounted(workload: Workload, path: str) -> dict[str, Any]:
-    (mount,) = [mount for mount in workload.container["volumeMounts"] if mount["mountPath"] == path]
-    assert mount["readOnly"] is True
-    (volume,) = [volume for volume in workload.spec["volumes"] if volume["name"] == mount["name"]]
-    return dict(volume["secret"])
-
-
-def _expanded(arguments: list[str], variables: dict[str, str | None]) -> list[str]:
-    """As Kubernetes does it: $(NAME) of a variable that is not there stays as it is."""
-    for name, value in variables.items():
-        arguments = [argument.replace(f"$({name})", value or "") for argument in arguments]
-    return arguments

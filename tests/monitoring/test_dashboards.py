@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from itertools import combinations
 from typing import Any
@@ -35,12 +36,27 @@ def test_there_are_four_each_with_an_address_of_its_own() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 def test_the_data_source_is_chosen_once_for_all_panels(document: dict[str, Any]) -> None:
-    [variable] = document["templating"]["list"]
+    [variable, _] = document["templating"]["list"]
     assert (variable["type"], variable["query"]) == ("datasource", "prometheus")
     asked = [panel["datasource"] for panel in document["panels"]]
     asked += [target["datasource"] for panel in document["panels"] for target in panel["targets"]]
     assert {source["uid"] for source in asked} == {f"${{{variable['name']}}}"}
     assert document["schemaVersion"] >= 36
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_one_namespace_can_be_chosen_and_all_is_also_what_has_none(document: dict[str, Any]) -> None:
+    [_, variable] = document["templating"]["list"]
+    assert (variable["name"], variable["multi"], variable["includeAll"]) == ("namespace", True, True)
+    assert re.fullmatch(variable["allValue"], "")
+
+
+@each_panel
+def test_whatever_is_asked_for_is_of_the_namespaces_that_are_chosen(panel: dict[str, Any]) -> None:
+    for target in panel["targets"]:
+        metrics = re.findall(r"\b(?:up|process_\w+|vitrine[_:][\w:]+)\b(?!\")(.{0,24})", target["expr"])
+        assert metrics
+        assert set(metrics) == {'{namespace=~"$namespace"'}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.monitoring.boards.written import DASHBOARDS
-from deploy.monitoring.rendering.recording import Line, Recording, empty_panels
+from deploy.monitoring.rendering.recording import Line, Recording, empty_panels, legend
 from vitrine.runtime.errors import ConfigError
 
 RECORDING = Recording.read()
@@ -36,6 +36,14 @@ def test_it_holds_a_story() -> None:
 def test_a_recording_is_read_as_it_was_written(tmp_path: Path) -> None:
     RECORDING.write(tmp_path / "again.json")
     assert Recording.read(tmp_path / "again.json") == RECORDING
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [({"partition": "1", "namespace": "shop"}, "partition 1 shop"), ({"partition": "1"}, "partition 1")],
+)
+def test_a_legend_leaves_out_labels_that_a_series_lacks(labels: dict[str, str], said: str) -> None:
+    assert legend("partition {{partition}} {{namespace}}", labels) == said
 
 
 def test_a_panel_without_a_value_is_refused(tmp_path: Path) -> None:

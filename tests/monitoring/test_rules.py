@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitoring.names import RULE_FILES, alerts
+from tests.monitoring.names import RULE_FILES, alerts, rules
 
 CASES = Path(__file__).with_name("rules")
 TESTS = {path.stem: yaml.safe_load(path.read_text())["tests"] for path in sorted(CASES.glob("*.yaml"))}
@@ -54,8 +55,15 @@ def test_each_alert_is_seen_to_fire_and_not_to(alert: str) -> None:
 def test_an_alert_says_how_urgent_it_is_and_where_to_read_on(alert: dict[str, Any]) -> None:
     assert alert["alert"].startswith("Vitrine")
     assert alert["labels"]["severity"] in ("page", "ticket")
-    assert alert["annotations"]["runbook"] == f"docs/runbook.md#{alert['alert'].lower()}"
+    assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{alert['alert'].lower()}"
     assert alert["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("expr", [rule["expr"] for rule in rules()])
+def test_nothing_is_added_up_or_compared_over_namespaces(expr: str) -> None:
+    groups = re.findall(r"\b(?:sum|min|max|avg|count|group)\b(?: by )?(\(\w*)", expr)
+    matched = re.findall(r"\b(?:on|ignoring) (\(\w*)", expr)
+    assert {*groups, *matched} <= {"(namespace"}
 
 
 def _cases() -> list[dict[str, Any]]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from typer.models import CommandInfo, TyperInfo
 
 from tests.documents import sections
 from tests.monitoring.names import ROOT, alerts, names_in, names_in_code, recorded
-from vitrine.cli.__main__ import app
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
 ENTRIES = {name: text for name, text in sections(RUNBOOK).items() if name.startswith("Vitrine")}
@@ -41,13 +38,6 @@ def test_metrics_that_are_named_exist(document: Path) -> None:
     assert {name for text in quoted for name in names_in(text)} - names_in_code() - families - recorded() == set()
 
 
-def test_commands_that_are_named_exist() -> None:
-    named = set(re.findall(r"vitrine (index|dlq|topics) ([a-z-]+)", RUNBOOK.read_text()))
-    assert len(named) > 5
-    commands = {(group.name, _name(command)) for group in app.registered_groups for command in _commands(group)}
-    assert named - commands == set()
-
-
 def test_what_the_text_leads_to_exists() -> None:
     for document in (RUNBOOK, DASHBOARDS):
         links = re.findall(r"\]\(([^)#]+)(?:#\w+)?\)", document.read_text())
@@ -63,13 +53,3 @@ def test_pictures_that_are_shown_exist() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", DASHBOARDS.read_text())
     assert len(shown) == 4
     assert [path for path in shown if not (DASHBOARDS.parent / path).is_file()] == []
-
-
-def _commands(group: TyperInfo) -> Iterable[CommandInfo]:
-    assert group.typer_instance is not None
-    return group.typer_instance.registered_commands
-
-
-def _name(command: CommandInfo) -> str:
-    assert command.callback is not None
-    return command.name or command.callback.__name__

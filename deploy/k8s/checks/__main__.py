@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from deploy.k8s.checks.objects import OVERLAYS, rendered
-from deploy.k8s.checks.problems import problems, provided_by
+from deploy.k8s.checks.problems import problems, provided_by, unchecked_by
 from vitrine.runtime.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def overlay_of(name: str) -> Path:
 def main(name: str) -> None:
     overlay = overlay_of(name)
     objects = rendered(overlay)
-    found = problems(objects, provided_by(overlay))
+    found = problems(objects, provided_by(overlay), unchecked_by(overlay))
     if found:
         raise ConfigError("manifests", "\n  ".join([f"{overlay} cannot be applied as it is:", *found]))
     yaml.safe_dump_all(objects, sys.stdout, sort_keys=False)

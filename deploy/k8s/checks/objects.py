@@ -24,6 +24,8 @@ _TEMPLATES: Final[Mapping[str, Sequence[str]]] = {
     "Job": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
+# What our own containers are called: a service's, and a command's.
+_OURS: Final = ("server", "vitrine")
 
 
 @dataclass(frozen=True)
@@ -43,17 +45,22 @@ class Workload:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        return dict(self.template["metadata"]["labels"])
+        return dict(self.template.get("metadata", {}).get("labels", {}))
 
     @property
     def spec(self) -> Object:
         return dict(self.template["spec"])
 
     @property
+    def containers(self) -> Sequence[Object]:
+        """All, those that run first among them."""
+        return [*self.spec.get("initContainers", ()), *self.spec["containers"]]
+
+    @property
     def container(self) -> Object:
-        """The only one. Raises ValueError if there are more."""
-        (container,) = self.spec["containers"]
-        return dict(container)
+        """The one that runs our program, wherever in the list it is; of pods that are not ours, the first."""
+        containers: Sequence[Object] = self.spec["containers"]
+        return next((found for found in containers if found["name"] in _OURS), containers[0])
 
 
 def rendered(folder: Path) -> list[Object]:
@@ -85,21 +92,29 @@ def workloads(objects: Sequence[Object]) -> list[Workload]:
 
 
 def environment(objects: Sequence[Object], workload: Workload) -> dict[str, str | None]:
-    """Variables of its container and their values; None where only the cluster knows it."""
+    """Variables of the container that runs our program, as `variables` has them."""
+    return variables(objects, workload.container)
+
+
+def variables(objects: Sequence[Object], container: Object) -> dict[str, str | None]:
+    """A container's variables and their values; None where only the cluster knows it."""
     maps = {found["metadata"]["name"]: found.get("data", {}) for found in of_kind(objects, "ConfigMap")}
-    variables: dict[str, str | None] = {}
-    for source in workload.container.get("envFrom", ()):
-        variables |= maps.get(source["configMapRef"]["name"], {}) if "configMapRef" in source else {}
-    return variables | {entry["name"]: entry.get("value") for entry in workload.container.get("env", ())}
+    named: dict[str, str | None] = {}
+    for source in container.get("envFrom", ()):
+        named |= maps.get(source["configMapRef"]["name"], {}) if "configMapRef" in source else {}
+    return named | {
+        entry["name"]: None if "valueFrom" in entry else entry.get("value", "") for entry in container.get("env", ())
+    }
 
 
 def references(workload: Workload) -> Iterator[str]:
-    """Kind/name of the ConfigMaps, Secrets and claims that its pods need."""
-    for entry in workload.container.get("envFrom", ()):
-        yield from _named(entry, {"configMapRef": ("ConfigMap", "name"), "secretRef": ("Secret", "name")})
-    for entry in workload.container.get("env", ()):
-        keys = {"configMapKeyRef": ("ConfigMap", "name"), "secretKeyRef": ("Secret", "name")}
-        yield from _named(entry.get("valueFrom", {}), keys)
+    """Kind/name of the ConfigMaps, Secrets and claims without which its pods do not start."""
+    for container in workload.containers:
+        for entry in container.get("envFrom", ()):
+            yield from _named(entry, {"configMapRef": ("ConfigMap", "name"), "secretRef": ("Secret", "name")})
+        for entry in container.get("env", ()):
+            keys = {"configMapKeyRef": ("ConfigMap", "name"), "secretKeyRef": ("Secret", "name")}
+            yield from _named(entry.get("valueFrom", {}), keys)
     for volume in workload.spec.get("volumes", ()):
         sources = {
             "configMap": ("ConfigMap", "name"),
@@ -111,5 +126,5 @@ def references(workload: Workload) -> Iterator[str]:
 
 def _named(entry: Object, kinds: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     for key, (kind, field) in kinds.items():
-        if key in entry:
+        if key in entry and not entry[key].get("optional", False):
             yield f"{kind}/{entry[key][field]}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.monitoring.boards.panels import Dashboard, Panel, Query, Step
-from deploy.monitoring.boards.promql import quantile, rate
+from deploy.monitoring.boards.promql import of, quantile, rate
 
 JOBS: Final = 'job=~"vitrine-.+"'
-_TURNED_AWAY: Final = 'vitrine_gateway_calls_by_caller_total{outcome!="let in"}'
+_CALLS: Final = "vitrine_gateway_calls_by_caller_total"
+_TURNED_AWAY: Final = rate(_CALLS, 'outcome!="let in"', by="caller, outcome")
 
 CAPACITY: Final = Dashboard(
     "capacity",
@@ -18,7 +19,7 @@ CAPACITY: Final = Dashboard(
         Panel(
             "Is everybody there?",
             "Share of the programs that Prometheus knows of and that answer it.",
-            [Query(f"avg(up{{{JOBS}}})", "up")],
+            [Query(f"min(avg by (namespace) ({of('up', JOBS)}))", "up")],
             "percentunit",
             "stat",
             width=6,
@@ -30,7 +31,7 @@ CAPACITY: Final = Dashboard(
         Panel(
             "Do all searchers answer?",
             "Searchers that answer the status calls of the gateway that hears of the fewest.",
-            [Query("min(vitrine_gateway_replicas_up)", "searchers")],
+            [Query(f"min({of('vitrine_gateway_replicas_up')})", "searchers")],
             "short",
             "stat",
             width=6,
@@ -42,7 +43,13 @@ CAPACITY: Final = Dashboard(
         Panel(
             "How much of the gateways' room is taken?",
             "Cost of the calls under way, over what may be under way before newer ones are refused.",
-            [Query("sum(vitrine_gateway_work_in_flight) / sum(vitrine_gateway_work_limit)", "taken")],
+            [
+                Query(
+                    f"max(sum by (namespace) ({of('vitrine_gateway_work_in_flight')})"
+                    f" / sum by (namespace) ({of('vitrine_gateway_work_limit')}))",
+                    "taken",
+                )
+            ],
             "percentunit",
             "stat",
             width=6,
@@ -53,7 +60,7 @@ CAPACITY: Final = Dashboard(
         Panel(
             "How much is searched?",
             "Rows that can be answered, each partition counted once.",
-            [Query("sum(max by (partition) (vitrine_searcher_live_rows))", "rows")],
+            [Query(f"sum(max by (namespace, partition) ({of('vitrine_searcher_live_rows')}))", "rows")],
             "short",
             "stat",
             width=6,
@@ -63,7 +70,7 @@ CAPACITY: Final = Dashboard(
         Panel(
             "How many cores does each service use?",
             "Over all of its processes. Searchers and embedders are added first.",
-            [Query(rate(f"process_cpu_seconds_total{{{JOBS}}}", by="job"), "{{job}}")],
+            [Query(rate("process_cpu_seconds_total", JOBS, by="job"), "{{job}}")],
             "short",
             minimum=0,
             stacked=True,
@@ -71,7 +78,7 @@ CAPACITY: Final = Dashboard(
         Panel(
             "How much memory does each service use?",
             "Resident, pages of mapped shards included: these the kernel can drop.",
-            [Query(f"sum by (job) (process_resident_memory_bytes{{{JOBS}}})", "{{job}}")],
+            [Query(f"sum by (job) ({of('process_resident_memory_bytes', JOBS)})", "{{job}}")],
             "bytes",
             minimum=0,
             stacked=True,
@@ -79,7 +86,7 @@ CAPACITY: Final = Dashboard(
         Panel(
             "Who asks?",
             "Calls let in, a second, by the name that callers give.",
-            [Query(rate('vitrine_gateway_calls_by_caller_total{outcome="let in"}', by="caller"), "{{caller}}")],
+            [Query(rate(_CALLS, 'outcome="let in"', by="caller"), "{{caller}}")],
             "reqps",
             minimum=0,
             stacked=True,
@@ -89,7 +96,7 @@ CAPACITY: Final = Dashboard(
             "A second. Limited: more than the caller's own share. Refused: more than can be answered.",
             [
                 Query(
-                    f"{rate(_TURNED_AWAY, by='caller, outcome')} > 0",
+                    f"{_TURNED_AWAY} > 0",
                     "{{caller}}: {{outcome}}",
                 )
             ],
@@ -108,7 +115,7 @@ CAPACITY: Final = Dashboard(
             "How many shards does a partition have?",
             "The most of any. Fresh ones, at most 16, are searched exactly until they are rolled into one with a tree; "
             "rolled ones are at most 8.",
-            [Query("max by (kind) (vitrine_searcher_shards)", "{{kind}}")],
+            [Query(f"max by (kind) ({of('vitrine_searcher_shards')})", "{{kind}}")],
             "short",
             minimum=0,
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.monitoring.boards.panels import Dashboard, Panel, Query, Step
-from deploy.monitoring.boards.promql import mean, quantile, rate
+from deploy.monitoring.boards.promql import mean, of, quantile, rate
 
 EMBEDDER: Final = Dashboard(
     "embedder",
@@ -15,7 +15,7 @@ EMBEDDER: Final = Dashboard(
         Panel(
             "Does it run where it should?",
             "0: at least one embedder runs on a provider that its settings only name to fall back on: a CPU, say.",
-            [Query("min(vitrine_embedder_on_wanted_provider)", "as wanted")],
+            [Query(f"min({of('vitrine_embedder_on_wanted_provider')})", "as wanted")],
             "short",
             "stat",
             width=6,
@@ -28,7 +28,11 @@ EMBEDDER: Final = Dashboard(
         Panel(
             "On what does it run?",
             "Embedders by execution provider and variant of the model.",
-            [Query("count by (provider, variant) (vitrine_embedder_provider_info)", "{{provider}} {{variant}}")],
+            [
+                Query(
+                    f"count by (provider, variant) ({of('vitrine_embedder_provider_info')})", "{{provider}} {{variant}}"
+                )
+            ],
             "short",
             "stat",
             width=6,
@@ -38,7 +42,7 @@ EMBEDDER: Final = Dashboard(
         Panel(
             "Is there room?",
             "Mean share of embedders' threads that decode or run the model. Above 80 % shoppers begin to wait.",
-            [Query("avg(vitrine_embedder_busy_ratio)", "busy")],
+            [Query(f"max(avg by (namespace) ({of('vitrine_embedder_busy_ratio')}))", "busy")],
             "percentunit",
             "stat",
             width=6,
@@ -60,7 +64,7 @@ EMBEDDER: Final = Dashboard(
         Panel(
             "How busy is each embedder?",
             "Share of its threads that decode or run the model, an exponential mean over 15 s. What scales embedders.",
-            [Query("max by (instance) (vitrine_embedder_busy_ratio)", "{{instance}}")],
+            [Query(f"max by (instance) ({of('vitrine_embedder_busy_ratio')})", "{{instance}}")],
             "percentunit",
             minimum=0,
             maximum=1,
@@ -69,7 +73,7 @@ EMBEDDER: Final = Dashboard(
         Panel(
             "How much waits?",
             "Images admitted and not answered yet.",
-            [Query("sum by (priority) (vitrine_embedder_queued_images)", "{{priority}}")],
+            [Query(f"sum by (priority) ({of('vitrine_embedder_queued_images')})", "{{priority}}")],
             "short",
             minimum=0,
         ),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.monitoring.boards.panels import Dashboard, Panel, Query, Step
-from deploy.monitoring.boards.promql import quantile, rate
+from deploy.monitoring.boards.promql import of, quantile, rate
 
-_BEHIND: Final = "(time() - min(vitrine_indexer_synced_seconds)) / min(vitrine_indexer_delete_retention_seconds)"
+_BEHIND: Final = (
+    f"max((time() - min by (namespace) ({of('vitrine_indexer_synced_seconds')}))"
+    f" / min by (namespace) ({of('vitrine_indexer_delete_retention_seconds')}))"
+)
 
 INDEXING: Final = Dashboard(
     "indexing",
@@ -17,7 +20,7 @@ INDEXING: Final = Dashboard(
         Panel(
             "Does every partition move?",
             "0: one has halted, because going on could lose something. The indexer's log and its /readyz say why.",
-            [Query("min(vitrine_indexer_partition_running)", "running")],
+            [Query(f"min({of('vitrine_indexer_partition_running')})", "running")],
             "short",
             "stat",
             width=6,
@@ -42,7 +45,7 @@ INDEXING: Final = Dashboard(
         Panel(
             "Is anything held up?",
             "Partitions whose offset is held because the embedder, the store or an image host is away.",
-            [Query("sum(vitrine_indexer_waiting)", "waiting")],
+            [Query(f"sum({of('vitrine_indexer_waiting')})", "waiting")],
             "short",
             "stat",
             width=6,
@@ -53,7 +56,7 @@ INDEXING: Final = Dashboard(
         Panel(
             "How much is still to be indexed?",
             "Events in the log that no manifest holds yet.",
-            [Query("sum(vitrine_indexer_lag_events)", "events")],
+            [Query(f"sum({of('vitrine_indexer_lag_events')})", "events")],
             "short",
             "stat",
             width=6,
@@ -72,14 +75,24 @@ INDEXING: Final = Dashboard(
         Panel(
             "What is refused?",
             "Dead letters a second: events that are wrong wholly or in part. `vitrine dlq ls` has the reasons.",
-            [Query(rate("vitrine_indexer_dead_letters_total", by="partition"), "partition {{partition}}")],
+            [
+                Query(
+                    rate("vitrine_indexer_dead_letters_total", by="namespace, partition"),
+                    "partition {{partition}} {{namespace}}",
+                )
+            ],
             "cps",
             minimum=0,
         ),
         Panel(
             "How far behind is each partition?",
             "Events in the log that are not published yet.",
-            [Query("sum by (partition, stream) (vitrine_indexer_lag_events)", "partition {{partition}}, {{stream}}")],
+            [
+                Query(
+                    f"sum by (namespace, partition, stream) ({of('vitrine_indexer_lag_events')})",
+                    "partition {{partition}}, {{stream}} {{namespace}}",
+                )
+            ],
             "short",
             minimum=0,
         ),

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from deploy.monitoring.boards.promql import of
+
 COLUMNS: Final = 24
 # Grafana 10's form; later versions read it.
 _SCHEMA_VERSION: Final = 38
@@ -80,7 +82,7 @@ class Dashboard:
             column += panel.width
 
     def document(self) -> dict[str, Any]:
-        """As Grafana imports it. Where its data come from is chosen by the variable `datasource`."""
+        """As Grafana imports it. Variables choose what is shown: `datasource`, and `namespace` of what it watches."""
         return {
             "uid": f"vitrine-{self.name}",
             "title": self.title,
@@ -95,7 +97,7 @@ class Dashboard:
             "timezone": "",
             "annotations": {"list": [_alerts_that_fire()]},
             "links": [_other_dashboards()],
-            "templating": {"list": [_datasource_variable()]},
+            "templating": {"list": [_datasource_variable(), _namespace_variable()]},
             "panels": [
                 _panel(panel, number, column, row) for number, (panel, column, row) in enumerate(self.placed(), 1)
             ],
@@ -186,7 +188,7 @@ def _alerts_that_fire() -> dict[str, Any]:
         "datasource": _DATASOURCE,
         "enable": True,
         "iconColor": "red",
-        "expr": 'ALERTS{alertname=~"Vitrine.+", alertstate="firing", severity="page"}',
+        "expr": of("ALERTS", 'alertname=~"Vitrine.+", alertstate="firing", severity="page"'),
         "titleFormat": "{{alertname}}",
         "step": "60s",
     }
@@ -206,4 +208,23 @@ def _datasource_variable() -> dict[str, Any]:
         "hide": 0,
         "multi": False,
         "includeAll": False,
+    }
+
+
+def _namespace_variable() -> dict[str, Any]:
+    return {
+        "name": "namespace",
+        "label": "Namespace",
+        "type": "query",
+        "datasource": _DATASOURCE,
+        "query": 'label_values(up{job=~"vitrine-.+"}, namespace)',
+        # Asked again when another time is looked at: a namespace may have been there only then.
+        "refresh": 2,
+        "sort": 1,
+        "hide": 0,
+        "multi": True,
+        "includeAll": True,
+        # Not a list of what is known, which leaves out what has no namespace.
+        "allValue": ".*",
+        "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
     }

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.monitoring.boards.panels import Dashboard, Panel, Query, Step
-from deploy.monitoring.boards.promql import quantile, rate
+from deploy.monitoring.boards.promql import of, quantile, rate
 
 _SECONDS: Final = "vitrine_gateway_answer_seconds"
-_WHOLE: Final = rate('vitrine_gateway_answers_total{outcome="complete"}', window="5m")
-_ANSWERS: Final = rate("vitrine_gateway_answers_total", window="5m")
-_QUICK: Final = rate(f'{_SECONDS}_bucket{{le="0.25"}}', window="5m")
-_ALL: Final = rate(f"{_SECONDS}_count", window="5m")
+_WHOLE: Final = rate("vitrine_gateway_answers_total", 'outcome="complete"', by="namespace", window="5m")
+_ANSWERS: Final = rate("vitrine_gateway_answers_total", by="namespace", window="5m")
+_QUICK: Final = rate(f"{_SECONDS}_bucket", 'le="0.25"', by="namespace", window="5m")
+_ALL: Final = rate(f"{_SECONDS}_count", by="namespace", window="5m")
 
 SHOPPER: Final = Dashboard(
     "shopper",
@@ -22,7 +22,7 @@ SHOPPER: Final = Dashboard(
             "Are answers complete?",
             "Share of answers of the last five minutes with every partition in them. Promise: 99.9 %. Errors that are "
             "the caller's own do not count.",
-            [Query(f"{_WHOLE} / {_ANSWERS}", "complete")],
+            [Query(f"min({_WHOLE} / {_ANSWERS})", "complete")],
             "percentunit",
             "stat",
             width=6,
@@ -34,7 +34,7 @@ SHOPPER: Final = Dashboard(
         Panel(
             "Are answers fast?",
             "Share of answers of the last five minutes within 250 ms, measured at the gateway. Promise: 99 %.",
-            [Query(f"{_QUICK} / {_ALL}", "within 250 ms")],
+            [Query(f"min({_QUICK} / {_ALL})", "within 250 ms")],
             "percentunit",
             "stat",
             width=6,
@@ -47,7 +47,7 @@ SHOPPER: Final = Dashboard(
             "How old may what they find be?",
             "Age of the oldest partition that a searcher serves: everything that was in the log before can be found. "
             "Up to 15 s is normal where nothing changes: an idle partition says so every 10 s.",
-            [Query("time() - min(vitrine_searcher_index_time_seconds)", "oldest partition")],
+            [Query(f"time() - min({of('vitrine_searcher_index_time_seconds')})", "oldest partition")],
             "s",
             "stat",
             width=6,
@@ -59,7 +59,7 @@ SHOPPER: Final = Dashboard(
             "Is recall kept?",
             "Lowest mean recall@10 of a partition, from real queries that were searched again exactly. "
             "Promise: what the index is set to, 0.99 unless told otherwise.",
-            [Query("min(vitrine_searcher_probed_recall_ratio)", "recall@10")],
+            [Query(f"min({of('vitrine_searcher_probed_recall_ratio')})", "recall@10")],
             "percentunit",
             "stat",
             width=6,
@@ -90,8 +90,8 @@ SHOPPER: Final = Dashboard(
             "How fast is the error budget spent?",
             "1: exactly what the promise allows for 30 days. Over an hour, 14.4 pages within minutes, 6 within hours.",
             [
-                Query("vitrine:answers_bad:ratio_rate1h / 0.001", "not complete"),
-                Query("vitrine:answers_slow:ratio_rate1h / 0.01", "slow"),
+                Query(f"max({of('vitrine:answers_bad:ratio_rate1h')}) / 0.001", "not complete"),
+                Query(f"max({of('vitrine:answers_slow:ratio_rate1h')}) / 0.01", "slow"),
             ],
             "short",
             minimum=0,
@@ -110,7 +110,12 @@ SHOPPER: Final = Dashboard(
         Panel(
             "Which partitions are missing from answers?",
             "Partitions that did not answer, a second: each makes one answer partial. Nothing is normal.",
-            [Query(rate("vitrine_gateway_partition_failures_total", by="partition"), "partition {{partition}}")],
+            [
+                Query(
+                    rate("vitrine_gateway_partition_failures_total", by="namespace, partition"),
+                    "partition {{partition}} {{namespace}}",
+                )
+            ],
             "reqps",
             minimum=0,
             none="none is missing",

@@ -56,7 +56,8 @@ class Prometheus:
         return found
 
     def _asked(self, expr: str) -> str:
-        return expr.replace("$__rate_interval", self.rate_window)
+        """With Grafana's variables filled in: all namespaces."""
+        return expr.replace("$__rate_interval", self.rate_window).replace("$namespace", ".*")
 
     def _get(self, what: str, fields: Mapping[str, Any]) -> Any:
         url = f"http://{self.address}/api/v1/{what}?{urlencode(fields)}"

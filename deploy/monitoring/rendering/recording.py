@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ RECORDING: Final = Path(__file__).parents[1] / "recorded" / "story.json"
 _SCRAPE_S: Final = 2
 _STEP_S: Final = 4
 _DIGITS: Final = 4
+_LABEL: Final = re.compile(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,14 @@ def _lines_of(prometheus: Prometheus, query: Query, story: Story, step_s: float)
             place = round((at_s - story.began_s) / step_s)
             if place < steps and math.isfinite(value):
                 values[place] = float(f"{value:.{_DIGITS}g}")
-        lines.append(Line(_legend(query.legend, labels), values))
+        lines.append(Line(legend(query.legend, labels), values))
     # What has not happened in all of the story says nothing; what nothing is known of stays, to be noticed.
     return [line for line in lines if any(value is not None for value in line.values)] or lines[:1]
 
 
-def _legend(template: str, labels: dict[str, str]) -> str:
-    for name, value in labels.items():
-        template = template.replace(f"{{{{{name}}}}}", value)
-    return template
+def legend(template: str, labels: dict[str, str]) -> str:
+    """As Grafana fills it in: a label that a series does not have is nothing."""
+    return _LABEL.sub(lambda found: labels.get(found[1], ""), template).strip()
 
 
 def _compact(what: object) -> str:
