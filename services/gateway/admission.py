@@ -20,7 +20,7 @@ from services.gateway import metrics
 from services.gateway.work import Work
 from vitrine.runtime.errors import ResourceExhausted
 
-DEFAULT_BOUND: Final = 80.0
+DEFAULT_BOUND: Final = 256.0
 # Always let in, however slow: less would leave the searchers idle while the gateway works on other calls.
 LEAST: Final = 3.0
 # What calls may take while there is too much: so many times what they usually take.

@@ -395,8 +395,13 @@ function showLooks(shown, title = "") {
   find("#back").hidden = !shown;
   find("#refine").hidden = shown || (state.marks.size === 0 && !state.refined);
   for (const part of document.querySelectorAll("#tools > :not(#back)")) part.hidden = shown;
-  if (!filters?.priceField) find("#sort").parentElement.hidden = true;
+  offerSort(!shown);
   find("#found-title").textContent = shown ? `Goes with ${title}` : "Look-alikes";
+}
+
+/** Only where products have a price, as far as that is known yet. */
+function offerSort(wanted) {
+  find("#sort").parentElement.hidden = !wanted || !filters?.priceField;
 }
 
 function backToResults() {
@@ -517,6 +522,7 @@ async function prepareFilters() {
     find("#to-ops").hidden = !catalogue.ops;
     filters = new Filters(catalogue, askAnew);
     find("#filters").replaceChildren(filters.element);
+    offerSort(find("#looks").hidden); // somebody may have begun to search meanwhile
     if (state.asking) showQuery();
   } catch {
     find("#filters-part").hidden = true; // Searching works without.

@@ -10,11 +10,21 @@ from urllib.parse import quote
 
 import pytest
 from PIL import Image
-from playwright.sync_api import FloatRect, Page, Request, expect
+from playwright.sync_api import FloatRect, Page, Request, Route, expect
 
-from tests.e2e.page.driving import asking, card, ids, on_both, settled, titles, upload
+from tests.e2e.page.driving import asking, card, file, ids, on_both, settled, titles, upload
 from tests.e2e.page.shop import PageShop
 from vitrine import sample
+
+
+def test_who_is_quicker_than_the_page_can_sort_all_the_same(page: Page, shop: PageShop) -> None:
+    held: list[Route] = []
+    page.route("**/api/catalogue", lambda route: held.append(route))
+    page.reload()
+    page.set_input_files("#file", file(shop.photos[0].picture))
+    expect(page.locator("#results")).to_have_attribute("aria-busy", "true")
+    settled(page, lambda: held[0].continue_())
+    expect(page.get_by_label("Sort by")).to_be_visible()
 
 
 @on_both
