@@ -59,6 +59,8 @@ _REST: Final = 0.5
 # Products looked up at a time, and about what a message holds.
 _LOOKED_UP: Final = 100
 _MESSAGE_BYTES: Final = 1 << 20
+# A caller that stops reading keeps its place for so much longer.
+_UNREAD_S: Final = 30.0
 # Members of a group of which more than their names is told.
 _DESCRIBED: Final = 1_000
 
@@ -88,7 +90,7 @@ class Duplicates:
         """
         wanted, min_score = _checked(request, index)
         until_s = _now_s() + min(timeout_s, MAX_S) - DEADLINE_MARGIN_S
-        async with asyncio.timeout(MAX_S):
+        async with asyncio.timeout(MAX_S + _UNREAD_S):
             with self._place():
                 comparison = _Comparison(self._fanout, request, index, wanted, min_score, until_s)
                 comparing = asyncio.create_task(comparison.run())

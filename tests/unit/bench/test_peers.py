@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,16 @@ def test_what_a_process_has_started_ends_with_it(tmp_path: Path) -> None:
     with running([sys.executable, "-c", started], tmp_path / "log", asked=True) as process:
         assert process.stdout is not None
         child = process.stdout.readline().decode().strip()
-    ended = subprocess.run(["ps", "-o", "stat=", "-p", child], check=False, capture_output=True, text=True).stdout
-    assert ended.strip()[:1] in ("", "Z")
+    until_s = time.monotonic() + 5
+    while _state_of(child) not in ("", "Z") and time.monotonic() < until_s:
+        time.sleep(0.01)  # a signal takes its time
+    assert _state_of(child) in ("", "Z")
+
+
+def _state_of(process: str) -> str:
+    """As ps has it, one letter; empty if there is none."""
+    said = subprocess.run(["ps", "-o", "stat=", "-p", process], check=False, capture_output=True, text=True).stdout
+    return said.strip()[:1]
 
 
 def test_every_package_of_a_peer_has_an_exact_version() -> None:

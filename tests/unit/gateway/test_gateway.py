@@ -437,7 +437,8 @@ async def test_a_taste_that_cannot_be_looked_up_is_said_to_be_missing(two: Runni
 async def test_duplicates_that_nobody_reads_give_their_place_back(
     two: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duplicates, "MAX_S", 0.5)
+    monkeypatch.setattr(duplicates, "MAX_S", 1.0)
+    monkeypatch.setattr(duplicates, "_UNREAD_S", 0.5)
     index = IndexSettings("default", DIM, MODEL, PARTITIONS)
     async with internal_channel(two.address) as channel:
         finding = duplicates.Duplicates(Resolver(channel, two.fanout), two.fanout)
