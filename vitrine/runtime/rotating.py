@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -107,7 +108,7 @@ class _Method(Generic[C]):
         return made
 
 
-class _Kinds:
+class _Kinds(ABC):
     """What a stub makes its methods with."""
 
     def unary_unary(self, *args: Any, **fields: Any) -> Any:
@@ -122,8 +123,9 @@ class _Kinds:
     def stream_stream(self, *args: Any, **fields: Any) -> Any:
         return self._method("stream_stream", args, fields)
 
+    @abstractmethod
     def _method(self, kind: str, args: tuple[Any, ...], fields: dict[str, Any]) -> Callable[..., Any]:
-        raise NotImplementedError
+        """`kind` of whichever channel is the latest, when it is called."""
 
 
 class AsyncRotatingChannel(_Kinds, grpc.aio.Channel):
@@ -165,7 +167,7 @@ class AsyncRotatingChannel(_Kinds, grpc.aio.Channel):
             connection, made = self._rotation.begin(method)
             try:
                 call = made(request, metadata=self._rotation.with_token(metadata), **options)
-            except BaseException:
+            except BaseException:  # whatever it was, no call is under way; it is raised again
                 self._ended(connection)
                 raise
             call.add_done_callback(lambda _: self._ended(connection))
