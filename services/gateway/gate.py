@@ -17,7 +17,7 @@ from services.gateway.own_time import OwnTime
 from services.gateway.work import Work, work_of
 from vitrine.runtime.context import Context
 from vitrine.runtime.errors import ResourceExhausted
-from vitrine.runtime.interceptors import Handler
+from vitrine.runtime.interceptors import Handler, rewrapped
 from vitrine.runtime.metrics import begin_at_zero
 
 _SERVICE: Final = "/vitrine.v1.VisualSearch/"
@@ -40,13 +40,7 @@ class Gate(grpc.aio.ServerInterceptor):
         if handler is None or not details.method.startswith(_SERVICE):
             return handler
         method = details.method.removeprefix(_SERVICE)
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(
-                self._unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
-            )
-        return grpc.unary_stream_rpc_method_handler(
-            self._streaming(handler.unary_stream), handler.request_deserializer, handler.response_serializer
-        )
+        return rewrapped(handler, lambda inner: self._unary(inner, method), self._streaming)
 
     def _count(self, caller: str) -> None:
         counter = self._let_in.get(caller)
